@@ -1,0 +1,120 @@
+"""Behaviour learning in imagination (Section 3): action model, value model and their losses.
+
+Shapes: H horizon, N = L * B start states, F feature size, A action size. Choices where the paper is silent: the
+action model reads detached features, as in the released code, so a trajectory's gradient reaches it through its
+actions alone; both losses are means over time and trajectories, not sums (Adam does not feel the factor).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from agent.config import Config
+from agent.distributions import gaussian_entropy
+from agent.networks import Dense, Scalar
+from agent.returns import lambda_return
+from agent.rssm import State
+from agent.world_model import WorldModel
+
+
+class ActionModel(Dense):
+    """q(a_t | s_t), Eqs. 2-3: a tanh-transformed Gaussian."""
+
+    MIN_STD = 1e-4
+
+    def __init__(self, config: Config, features: int, action_size: int) -> None:
+        super().__init__(features, 2 * action_size, config.action_layers, config.units)
+        self.scale = config.action_mean_scale
+        # softplus(0 + offset) = action_init_std: the standard deviation before any training
+        self.offset = math.log(math.expm1(config.action_init_std))
+
+    def gaussian(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation before the tanh: [..., F] -> two of [..., A]."""
+        mean, std = super().forward(features).chunk(2, -1)
+        if self.scale:
+            mean = self.scale * torch.tanh(mean / self.scale)
+        return mean, F.softplus(std + self.offset) + self.MIN_STD
+
+    def mode(self, features: Tensor) -> Tensor:
+        """The action without noise, tanh(mean): [..., F] -> [..., A]."""
+        return torch.tanh(self.gaussian(features)[0])
+
+    def sample(self, features: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """A reparameterised action, tanh(mean + std * noise) (Eq. 3), and the standard deviation: [..., A]."""
+        mean, std = self.gaussian(features)
+        return torch.tanh(mean + std * noise), std
+
+
+class Imagination(NamedTuple):
+    """Imagined trajectories: features [H + 1, N, F] from the start state on; std [H, N, A] of the action model."""
+
+    features: Tensor
+    std: Tensor
+
+
+class Behavior(nn.Module):
+    """Action and value model and the slow copy of the value model that the targets use."""
+
+    def __init__(self, config: Config, feature_size: int, action_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.action = ActionModel(config, feature_size, action_size)
+        self.value = Scalar(feature_size, config.value_layers, config.units)
+        self.slow_value = copy.deepcopy(self.value) if config.slow_value_every else self.value
+        self.register_buffer("weights", self._weights(), persistent=False)
+
+    def imagine(self, world_model: WorldModel, start: State, state_noise: Tensor, action_noise: Tensor) -> Imagination:
+        """Roll the prior out from `start` [N, ...] with the action model's samples (Algorithm 1).
+
+        state_noise: [H, N, S], action_noise: [H, N, A], standard normal.
+        """
+        state, features, stds = start, [start.features], []
+        for eps_state, eps_action in zip(state_noise, action_noise, strict=True):
+            action, std = self.action.sample(features[-1].detach(), eps_action)
+            state = world_model.rssm.imagine_step(state, action, eps_state)
+            features.append(state.features)
+            stds.append(std)
+        return Imagination(torch.stack(features), torch.stack(stds))
+
+    def returns(self, world_model: WorldModel, features: Tensor) -> Tensor:
+        """V_lambda (Eq. 6) of imagined states, values by the slow copy: [H + 1, N, F] -> [H, N]."""
+        rewards = world_model.reward(features[:-1])
+        values = self.slow_value(features)
+        return lambda_return(rewards, values, self.config.discount, self.config.return_lambda)
+
+    def action_loss(self, returns: Tensor) -> Tensor:
+        """The negative of Eq. 7: returns [H, N], with their graph through the dynamics."""
+        return -(self.weights * returns).mean()
+
+    def value_loss(self, features: Tensor, returns: Tensor) -> Tensor:
+        """Eq. 8: squared distance to the returns, which carry no gradient, nor do the features.
+
+        features: [H + 1, N, F]; returns: [H, N].
+        """
+        error = self.value(features[:-1].detach()) - returns.detach()
+        return 0.5 * (self.weights * error.square()).mean()
+
+    def metrics(self, imagined: Imagination, returns: Tensor) -> dict[str, Tensor]:
+        """What to watch of a behaviour update (scalars on the device)."""
+        return {
+            "imagined/return": returns.detach().mean(),
+            "action/entropy": gaussian_entropy(imagined.std.detach()).mean(),
+            "action/std": imagined.std.detach().mean(),
+        }
+
+    @torch.no_grad()
+    def copy_slow_value(self) -> None:
+        """Copy the value model into the one that the targets use (every `slow_value_every` updates)."""
+        for slow, value in zip(self.slow_value.parameters(), self.value.parameters(), strict=True):
+            slow.copy_(value)
+
+    def _weights(self) -> Tensor:
+        """[H, 1]: ones, or discount^step with `discount_weights`."""
+        base = self.config.discount if self.config.discount_weights else 1.0
+        return (base ** torch.arange(self.config.horizon)).unsqueeze(1)

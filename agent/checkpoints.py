@@ -1,0 +1,43 @@
+"""Checkpoints: one file with everything needed to go on, written atomically, read without running code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agent.config import Config, ConfigError
+
+_FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message is one line."""
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` (tensors and plain values) so that after a crash the file is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        torch.save({"format": _FORMAT, **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """The content of a checkpoint, its `config` as a `Config`; `CheckpointError` when absent or damaged."""
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint {path}")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        if content["format"] != _FORMAT:
+            raise CheckpointError(f"checkpoint {path} has format {content['format']}, this version reads {_FORMAT}")
+        return content | {"config": Config.from_dict(content["config"])}
+    except (CheckpointError, ConfigError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be used: {error}") from error
+    except Exception as error:  # what torch raises for damaged files is not documented
+        raise CheckpointError(f"checkpoint {path} is damaged ({type(error).__name__})") from error

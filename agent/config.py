@@ -1,0 +1,268 @@
+"""One flat, typed, documented configuration; presets, methods and objectives are overlays on it.
+
+Every field states its meaning, unit and source. `paper` is Appendix B of the submission, `official` the code
+released in 2021, `tiny` learns on two CPU cores, `smoke` runs the whole loop in well under a minute. Values of a
+preset that are not named there are those of `paper`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message is one line that says what to do."""
+
+
+def _field(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    source: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Any, ...] = (),
+) -> Any:
+    metadata = dict(help=help, unit=unit, source=source, low=low, high=high, choices=choices)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyper-parameters of one run. Defaults are the preset `paper`."""
+
+    # The agent
+    method: str = _field("dreamer", "how behaviour is learned", source="Section 3", choices=("dreamer",))
+    objective: str = _field(
+        "reconstruction", "how representations are learned", source="Section 4", choices=("reconstruction",)
+    )
+
+    # Environment
+    steps: int = _field(
+        2_000_000, "length of the run, seed episodes included", unit="environment steps", source="Figure 7", low=1
+    )
+    episode_length: int = _field(1000, "length of an episode", unit="environment steps", source="App. B", low=1)
+    action_repeat: int = _field(
+        2, "simulator steps that each action is held for", unit="environment steps", source="App. B", low=1
+    )
+    image_size: int = _field(64, "height and width of an image", unit="pixels", source="App. B", choices=(64, 32))
+    render: str = _field(
+        "default",
+        "rendering quality: 'exact' leaves MuJoCo's settings, 'default' shrinks the shadow map and the offscreen "
+        "buffer (not visible), 'fast' drops shadows and reflections",
+        choices=("exact", "default", "fast"),
+    )
+    seed_episodes: int = _field(
+        5, "episodes with random actions before learning", unit="episodes", source="App. B (there C), Alg. 1 (S)", low=1
+    )
+    exploration_noise: float = _field(
+        0.3, "standard deviation of the noise added to the actions of training episodes", source="App. B", low=0
+    )
+    explore_from: str = _field(
+        "mode", "what that noise is added to: the action model's mode or a sample", choices=("mode", "sample")
+    )
+
+    # Schedule (Algorithm 1)
+    updates: int = _field(100, "updates between two episodes (C)", unit="updates", source="App. B, Alg. 1", low=1)
+    pretrain_updates: int = _field(
+        0, "updates before the first episode of the agent, beyond `updates`", unit="updates", source="code", low=0
+    )
+    batch_size: int = _field(50, "sequences in a batch (B)", source="App. B", low=1)
+    batch_length: int = _field(50, "length of a sequence (L)", unit="agent steps", source="App. B", low=2)
+    eval_every: int = _field(10_000, "distance of two evaluations", unit="environment steps", low=1)
+    eval_episodes: int = _field(1, "episodes of an evaluation during training", unit="episodes", low=1)
+    final_episodes: int = _field(10, "episodes of the final evaluation", unit="episodes", low=1)
+    checkpoint_every: int = _field(10_000, "distance of two checkpoints", unit="environment steps", low=1)
+
+    # World model
+    deterministic: int = _field(200, "size of the deterministic state (D)", source="App. B", low=1)
+    stochastic: int = _field(30, "size of the stochastic state (S)", source="App. B", low=1)
+    hidden: int = _field(200, "units of the RSSM's dense layers", source="App. B", low=1)
+    min_std: float = _field(0.1, "smallest standard deviation of a stochastic state", source="PlaNet", low=0)
+    depth: int = _field(32, "channels of the first convolution; the others are its multiples", source="App. B", low=1)
+    units: int = _field(300, "units of the reward, value and action models' layers", source="App. B", low=1)
+    reward_layers: int = _field(3, "hidden layers of the reward model", source="App. B", low=1)
+    kl_scale: float = _field(1.0, "weight of the KL term (beta of Eq. 10)", source="App. B", low=0)
+    free_nats: float = _field(3.0, "KL below which the regulariser is silent", unit="nats", source="App. B", low=0)
+    free_nats_per: str = _field(
+        "step", "apply the free nats to each time step's KL, or to the mean", source="PlaNet", choices=("step", "mean")
+    )
+    model_lr: float = _field(1e-3, "learning rate of the world model", source="App. B", low=0)
+
+    # Behaviour
+    horizon: int = _field(20, "imagination horizon (H)", unit="agent steps", source="App. B", low=2)
+    discount: float = _field(0.99, "discount per agent step (gamma)", source="App. B", low=0, high=1)
+    return_lambda: float = _field(0.95, "mixing of the n-step returns (lambda of Eq. 6)", source="App. B", low=0, high=1)
+    value_layers: int = _field(3, "hidden layers of the value model", source="App. B", low=1)
+    action_layers: int = _field(3, "hidden layers of the action model", source="App. B", low=1)
+    action_mean_scale: float = _field(
+        0.0, "squash the action's mean to +-scale before the tanh, scale * tanh(mean / scale); 0: leave it", low=0
+    )
+    action_init_std: float = _field(1.0, "standard deviation of the untrained action model, before the tanh", low=0.01)
+    slow_value_every: int = _field(
+        100, "updates between copies of the value model into the targets' one; 0: no copy", source="App. B", low=0
+    )
+    discount_weights: bool = _field(False, "weight imagined steps in both behaviour losses by discount^step")
+    value_lr: float = _field(3e-4, "learning rate of the value model", source="App. B", low=0)
+    action_lr: float = _field(3e-4, "learning rate of the action model", source="App. B", low=0)
+
+    # Optimisers
+    gradient_clip: float = _field(100.0, "largest gradient norm, for each of the three models", source="code", low=0)
+    adam_epsilon: float = _field(1e-7, "epsilon of Adam", source="code", low=0)
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            _check(f.name, getattr(self, f.name), f.metadata)
+        if self.episode_length % self.action_repeat:
+            raise ConfigError(
+                f"episode_length {self.episode_length} is no multiple of action_repeat {self.action_repeat}"
+            )
+        if self.batch_length > self.decisions + 1:
+            raise ConfigError(
+                f"batch_length {self.batch_length} exceeds an episode's {self.decisions + 1} observations "
+                f"(episode_length {self.episode_length} / action_repeat {self.action_repeat} + 1)"
+            )
+
+    @property
+    def decisions(self) -> int:
+        """Agent steps of one episode."""
+        return self.episode_length // self.action_repeat
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON scalars."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """Inverse of `to_dict`; `ConfigError` for an unknown key."""
+        return make("paper", values)
+
+
+_OFFICIAL: dict[str, Any] = dict(
+    steps=2_000_000,
+    model_lr=6e-4,
+    value_lr=8e-5,
+    action_lr=8e-5,
+    horizon=15,
+    units=400,
+    reward_layers=2,
+    value_layers=3,
+    action_layers=4,
+    slow_value_every=0,
+    action_mean_scale=5.0,
+    action_init_std=5.0,
+    explore_from="sample",
+    discount_weights=True,
+    free_nats_per="mean",
+    pretrain_updates=100,
+)
+
+_TINY: dict[str, Any] = dict(
+    steps=200_000,
+    action_repeat=4,
+    image_size=32,
+    render="fast",
+    updates=50,
+    batch_size=16,
+    batch_length=16,
+    eval_episodes=3,
+    deterministic=100,
+    stochastic=20,
+    hidden=100,
+    depth=8,
+    units=100,
+    free_nats=1.0,
+    horizon=12,
+    discount=0.98,
+    value_lr=5e-4,
+    action_init_std=2.0,
+)
+
+_SMOKE: dict[str, Any] = _TINY | dict(
+    steps=4_000,
+    seed_episodes=2,
+    updates=5,
+    batch_size=4,
+    batch_length=8,
+    eval_every=2_000,
+    eval_episodes=1,
+    final_episodes=2,
+    checkpoint_every=2_000,
+    deterministic=32,
+    stochastic=8,
+    hidden=32,
+    depth=4,
+    units=32,
+    horizon=5,
+)
+
+PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "official": _OFFICIAL, "tiny": _TINY, "smoke": _SMOKE}
+
+
+def make(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a preset with some fields changed.
+
+    Strings are parsed by the field's type ('1e-3', 'true'). `ConfigError` names the nearest known preset or key,
+    or the range of a value.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"unknown preset {preset!r}{nearest(preset, PRESETS)}; presets: {', '.join(PRESETS)}")
+    types = {f.name: type(f.default) for f in fields(Config)}
+    values: dict[str, Any] = dict(PRESETS[preset])
+    for key, value in (overrides or {}).items():
+        if key not in types:
+            raise ConfigError(f"unknown config key {key!r}{nearest(key, types)}")
+        values[key] = _parse(key, value, types[key])
+    return Config(**values)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """', did you mean X?' for the known name closest to `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _parse(key: str, value: Any, kind: type) -> Any:
+    """`value` as `kind`: text is read, an int may stand for a float, a whole float for an int."""
+    wrong = ConfigError(f"{key} must be {_NAMES[kind]}, not {value!r}")
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in ("true", "false"):
+            return str(value).lower() == "true"
+        raise wrong
+    if kind is str:
+        if isinstance(value, str):
+            return value
+        raise wrong
+    if isinstance(value, bool):
+        raise wrong
+    try:
+        number = float(value)
+        if kind is float:
+            return number
+        if number.is_integer():
+            return int(value) if isinstance(value, int) else int(number)
+    except (TypeError, ValueError):
+        raise wrong from None
+    raise wrong
+
+
+_NAMES = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}
+
+
+def _check(key: str, value: Any, metadata: Mapping[str, Any]) -> None:
+    low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
+    if choices and value not in choices:
+        listed = ", ".join(map(str, choices))
+        raise ConfigError(f"{key} must be one of {listed}, not {value!r}{nearest(str(value), map(str, choices))}")
+    if isinstance(value, float) and not abs(value) < float("inf"):  # also true of NaN
+        raise ConfigError(f"{key} must be finite, not {value}")
+    if low is not None and value < low:
+        raise ConfigError(f"{key} must be at least {low}, not {value}")
+    if high is not None and value > high:
+        raise ConfigError(f"{key} must be at most {high}, not {value}")

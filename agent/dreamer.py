@@ -1,0 +1,134 @@
+"""The agent: one update of Algorithm 1's inner loop, and acting from images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agent import seeds
+from agent.behavior import Behavior
+from agent.config import Config
+from agent.world_model import Batch, WorldModel, preprocess
+
+
+class Optimizer:
+    """Adam on the parameters of one loss, its gradient clipped by norm; asks for no other gradient."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, config: Config) -> None:
+        self.parameters = list(parameters)
+        self.clip = config.gradient_clip
+        self.adam = torch.optim.Adam(self.parameters, lr=lr, eps=config.adam_epsilon, fused=True)
+
+    def step(self, loss: Tensor) -> Tensor:
+        """One step down the gradient of `loss`; returns the gradient's norm before clipping."""
+        gradients = torch.autograd.grad(loss, self.parameters)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.adam.step()
+        return norm
+
+
+class Dreamer:
+    """World model and behaviour with their optimisers. Parameters start from `seed` alone, on any device."""
+
+    def __init__(self, config: Config, action_size: int, seed: int, device: str = "cpu") -> None:
+        self.config, self.action_size, self.seed, self.device = config, action_size, seed, torch.device(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeds.integer(seed, "parameters"))
+            self.world_model = WorldModel(config, action_size)
+            self.behavior = Behavior(config, self.world_model.feature_size, action_size)
+        self.world_model.to(self.device)
+        self.behavior.to(self.device)
+        self.optimizers = {
+            "model": Optimizer(self.world_model.parameters(), config.model_lr, config),
+            "action": Optimizer(self.behavior.action.parameters(), config.action_lr, config),
+            "value": Optimizer(self.behavior.value.parameters(), config.value_lr, config),
+        }
+
+    def update(self, batch: Batch, index: int) -> dict[str, Tensor]:
+        """Update number `index` (from 0): dynamics learning, then behaviour learning (Algorithm 1).
+
+        Returns metrics as scalars on the device, so that nothing waits for them.
+        """
+        config, world_model, behavior = self.config, self.world_model, self.behavior
+        if config.slow_value_every and index % config.slow_value_every == 0:
+            behavior.copy_slow_value()
+        generator = seeds.torch_generator(self.device, self.seed, "update", index)
+
+        def noise(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator, device=self.device)
+
+        # Dynamics learning: theta
+        length, size = batch.rewards.shape
+        loss, posterior, metrics = world_model.loss(batch, noise(length, size, config.stochastic))
+        metrics["model/gradient_norm"] = self.optimizers["model"].step(loss)
+
+        # Behaviour learning: imagine from every posterior state; phi, then psi
+        start = posterior.detach().flatten()
+        horizon, count = config.horizon, length * size
+        state_noise = noise(horizon, count, config.stochastic)
+        imagined = behavior.imagine(world_model, start, state_noise, noise(horizon, count, self.action_size))
+        returns = behavior.returns(world_model, imagined.features)
+        action_loss = behavior.action_loss(returns)
+        metrics["action/gradient_norm"] = self.optimizers["action"].step(action_loss)
+        value_loss = behavior.value_loss(imagined.features, returns)
+        metrics["value/gradient_norm"] = self.optimizers["value"].step(value_loss)
+        metrics |= {"action/loss": action_loss.detach(), "value/loss": value_loss.detach()}
+        return metrics | behavior.metrics(imagined, returns)
+
+    def policy(self, generator: torch.Generator, noise: float = 0.0) -> Policy:
+        """A policy for one episode; noise: standard deviation of exploration, 0 for evaluation."""
+        return Policy(self, generator, noise)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and optimisers: everything of the agent that changes."""
+        return {
+            "world_model": self.world_model.state_dict(),
+            "behavior": self.behavior.state_dict(),
+            "optimizers": {name: optimizer.adam.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.world_model.load_state_dict(state["world_model"])
+        self.behavior.load_state_dict(state["behavior"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.adam.load_state_dict(state["optimizers"][name])
+
+
+class Policy:
+    """Acts through one episode: filters the images into a posterior state and asks the action model.
+
+    Evaluation (`noise` 0) takes the mode. Exploration adds Normal(0, noise) to the mode (or to a sample, in
+    `official`) and clips to [-1, 1].
+    """
+
+    def __init__(self, agent: Dreamer, generator: torch.Generator, noise: float) -> None:
+        self.agent, self.generator, self.noise = agent, generator, noise
+        self.state = agent.world_model.rssm.start(1)
+        self.action = torch.zeros(1, agent.action_size, device=agent.device)
+
+    @torch.inference_mode()
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """image: [S, S, 3] uint8 -> action [A] float32 in [-1, 1]."""
+        agent, model, action_model = self.agent, self.agent.world_model, self.agent.behavior.action
+        embedding = model.encoder(preprocess(torch.from_numpy(image).to(agent.device).unsqueeze(0)))
+        eps = self._noise(1, 1, agent.config.stochastic)
+        posterior, _ = model.rssm.observe(embedding.unsqueeze(0), self.action.unsqueeze(0), eps, self.state)
+        self.state = posterior.flatten()
+        if self.noise and agent.config.explore_from == "sample":
+            action, _ = action_model.sample(self.state.features, self._noise(1, agent.action_size))
+        else:
+            action = action_model.mode(self.state.features)
+        if self.noise:
+            action = (action + self.noise * self._noise(1, agent.action_size)).clamp(-1, 1)
+        self.action = action
+        return action[0].cpu().numpy()
+
+    def _noise(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.agent.device)

@@ -1,0 +1,102 @@
+"""Control-suite tasks from pixels (Section 6): action repeat, [S, S, 3] uint8 images, episodes seeded one by one.
+
+Rendering is most of an environment's price. Quality settings, all at the size of the image:
+  exact    MuJoCo's own settings
+  default  a shadow map of 256 and an offscreen buffer no larger than the image, 4 samples; not visible
+  fast     no shadows, no reflections, for small presets
+Never mix `mujoco.Renderer` with dm_control's contexts in one process: images come out wrong, silently.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import numpy as np
+
+from agent.config import Config
+from agent.tasks import Task
+
+_LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
+_PACKAGES = "libegl1 and libgl1-mesa-dri (EGL, preferred), or libosmesa6"
+
+
+class RenderError(RuntimeError):
+    """Images cannot be rendered on this machine; the message names what to install."""
+
+
+def choose_backend() -> str:
+    """Set MUJOCO_GL to EGL, else OSMesa, unless the user has; returns it. Call before dm_control is imported."""
+    chosen = os.environ.get("MUJOCO_GL", "").lower()
+    if chosen:
+        return chosen
+    for backend, library in _LIBRARIES.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        os.environ["MUJOCO_GL"] = backend
+        return backend
+    raise RenderError(f"no OpenGL library for headless rendering found: install the Debian packages {_PACKAGES}")
+
+
+def check_rendering() -> str:
+    """Render one image in earnest; returns the backend, or raises `RenderError`."""
+    from agent.config import make
+    from agent.tasks import TASKS
+
+    backend = choose_backend()
+    Environment(TASKS["pendulum_swingup"], make("smoke")).reset(0)
+    return backend
+
+
+class Environment:
+    """One task. `reset(seed)` begins an episode that depends on nothing but the seed; `step` takes one decision."""
+
+    def __init__(self, task: Task, config: Config) -> None:
+        backend = choose_backend()
+        from dm_control import suite
+
+        self.config = config
+        self._env = suite.load(task.domain, task.task)
+        spec = self._env.action_spec()
+        if spec.shape != (task.action_size,) or (spec.minimum != -1).any() or (spec.maximum != 1).any():
+            raise ValueError(f"{task.name}: actions are {spec}, not {task.action_size} numbers in [-1, 1]")
+        try:
+            self._render = self._renderer(task.camera)
+            self._render()
+        except Exception as error:  # the GL bindings raise what they like
+            raise RenderError(
+                f"rendering with MUJOCO_GL={backend} failed ({type(error).__name__}: {error}): "
+                f"install the Debian packages {_PACKAGES}"
+            ) from error
+        self._decisions = 0
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Start an episode; seed below 2^32. Returns the first image, [S, S, 3] uint8."""
+        self._env.task._random = np.random.RandomState(seed)
+        self._env.reset()
+        self._decisions = 0
+        return self._render()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
+        """Hold an action [A] in [-1, 1] for `action_repeat` environment steps.
+
+        Returns the image, the sum of the rewards and whether the episode is over.
+        """
+        reward = 0.0
+        for _ in range(self.config.action_repeat):
+            reward += self._env.step(action).reward or 0.0
+        self._decisions += 1
+        return self._render(), reward, self._decisions == self.config.decisions
+
+    def _renderer(self, camera: int):  # type: ignore[no-untyped-def]
+        size, quality = self.config.image_size, self.config.render
+        physics = self._env.physics
+        visual = physics.model.vis
+        if quality != "exact":
+            visual.quality.shadowsize = 256
+            visual.quality.offsamples = 4
+            visual.global_.offwidth = visual.global_.offheight = size
+        flags = {"shadow": False, "reflection": False} if quality == "fast" else None
+        return lambda: physics.render(size, size, camera_id=camera, render_flag_overrides=flags)

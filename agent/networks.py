@@ -1,0 +1,101 @@
+"""Convolutional encoder and decoder (Ha & Schmidhuber, 2018) and dense heads (Appendix B).
+
+Shapes: N images, C = 3 channels, E embedding size. Weights start as Glorot-uniform and biases at zero, as in the
+released code. Images travel channels-last, which is how replay holds them and what the CPU convolves fastest.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Kernels of the decoder after its first layer, all with stride 2: from a 5x5 map to the image.
+_UPSAMPLING = {64: (5, 6, 6), 32: (6, 6)}
+
+
+def initialise(module: nn.Module) -> None:
+    """Glorot-uniform weights and zero biases, for every layer of `module`."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.GRUCell):
+            nn.init.xavier_uniform_(layer.weight_ih)
+            nn.init.orthogonal_(layer.weight_hh)
+            nn.init.zeros_(layer.bias_ih)
+            nn.init.zeros_(layer.bias_hh)
+
+
+def embedding_size(image_size: int, depth: int) -> int:
+    """E, the size of the encoder's output: a 2x2 map of the last convolution."""
+    return 4 * depth * 2 ** len(_UPSAMPLING[image_size])
+
+
+class Encoder(nn.Module):
+    """Convolutions of kernel 4 and stride 2, each twice as deep as the last, ReLU: [N, S, S, 3] -> [N, E]."""
+
+    def __init__(self, image_size: int, depth: int) -> None:
+        super().__init__()
+        channels = [3] + [depth * 2**i for i in range(len(_UPSAMPLING[image_size]) + 1)]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, 4, stride=2) for before, after in zip(channels, channels[1:], strict=False)
+        )
+        initialise(self)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.permute(0, 3, 1, 2)
+        for convolution in self.convolutions:
+            x = F.relu(convolution(x))
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class Decoder(nn.Module):
+    """Mean image of a model state: a dense layer of size E, then transposed convolutions: [N, F] -> [N, S, S, 3].
+
+    The first transposed convolution acts on a 1x1 map with kernel 5, which is one matrix product: written so.
+    """
+
+    def __init__(self, feature_size: int, image_size: int, depth: int) -> None:
+        super().__init__()
+        kernels = _UPSAMPLING[image_size]
+        channels = [depth * 2**i for i in reversed(range(len(kernels)))] + [3]
+        size = embedding_size(image_size, depth)
+        self.dense = nn.Linear(feature_size, size)
+        self.first = nn.ConvTranspose2d(size, channels[0], 5, stride=2)
+        self.convolutions = nn.ModuleList(
+            nn.ConvTranspose2d(before, after, kernel, stride=2)
+            for before, after, kernel in zip(channels, channels[1:], kernels, strict=True)
+        )
+        initialise(self)
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, features: Tensor) -> Tensor:
+        weight = self.first.weight.permute(0, 2, 3, 1)  # [E, 5, 5, C]
+        x = (self.dense(features) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
+        x = F.relu(x + self.first.bias).permute(0, 3, 1, 2)
+        for convolution in self.convolutions[:-1]:
+            x = F.relu(convolution(x))
+        return self.convolutions[-1](x).permute(0, 2, 3, 1)
+
+
+class Dense(nn.Sequential):
+    """`layers` hidden layers of `units` with ELU, then a linear layer: [..., inputs] -> [..., outputs]."""
+
+    def __init__(self, inputs: int, outputs: int, layers: int, units: int) -> None:
+        sizes = [inputs] + [units] * layers
+        hidden = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(a, b), nn.ELU())]
+        super().__init__(*hidden, nn.Linear(sizes[-1], outputs))
+        initialise(self)
+
+
+class Scalar(Dense):
+    """A dense head whose output is the mean of a unit-variance Gaussian over one number: [..., F] -> [...]."""
+
+    def __init__(self, inputs: int, layers: int, units: int) -> None:
+        super().__init__(inputs, 1, layers, units)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features).squeeze(-1)

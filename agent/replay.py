@@ -1,0 +1,103 @@
+"""Experience (the data set D of Algorithm 1): episodes durable on disk, sequences sampled uniformly from memory.
+
+An episode holds T + 1 observations, T decisions: with image o_t the action that led to it and the reward that came
+with it, zeros at the reset. Memory per environment step: image_size^2 * 3 / action_repeat bytes, so 6,144 bytes at
+64x64 and action repeat 2: 2e6 environment steps take 11.4 GiB. The whole room is reserved at once but the system
+hands pages out only as episodes arrive.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+
+from agent import seeds
+from agent.config import Config
+from agent.world_model import Batch
+
+
+class Episode(NamedTuple):
+    """images: [T + 1, S, S, 3] uint8; actions: [T + 1, A] float32; rewards: [T + 1] float32."""
+
+    images: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+
+    @property
+    def score(self) -> float:
+        """The undiscounted return."""
+        return float(self.rewards.sum(dtype=np.float64))
+
+
+class Replay:
+    """Episodes of one run, all of one length, in `folder` and in memory."""
+
+    def __init__(self, folder: Path, config: Config, action_size: int, seed: int, device: str = "cpu") -> None:
+        self.folder, self.config, self.seed, self.device = folder, config, seed, device
+        capacity = -(-config.steps // config.episode_length)
+        length, size = config.decisions + 1, config.image_size
+        self.images = torch.empty(capacity, length, size, size, 3, dtype=torch.uint8)
+        self.actions = torch.empty(capacity, length, action_size)
+        self.rewards = torch.empty(capacity, length)
+        self.episodes = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, episode: Episode) -> None:
+        """Keep an episode: on disk first, durably, then in memory."""
+        save_episode(self._path(self.episodes), episode)
+        self._remember(episode)
+
+    def load(self, count: int) -> None:
+        """Read the first `count` episodes back from disk (of a run that goes on). Raises OSError, ValueError."""
+        for index in range(self.episodes, count):
+            self._remember(load_episode(self._path(index)))
+
+    def sample(self, index: int) -> Batch:
+        """The batch of update number `index`: B sequences of L steps, uniform over all places that hold one."""
+        config = self.config
+        rng = seeds.numpy_generator(self.seed, "replay", index)
+        episodes = rng.integers(self.episodes, size=config.batch_size)
+        starts = rng.integers(config.decisions + 2 - config.batch_length, size=config.batch_size)
+        rows = torch.from_numpy(episodes)[None, :]
+        steps = torch.from_numpy(starts)[None, :] + torch.arange(config.batch_length)[:, None]
+        batch = Batch(self.images[rows, steps], self.actions[rows, steps], self.rewards[rows, steps])
+        return Batch(*(part.to(self.device) for part in batch))
+
+    def _remember(self, episode: Episode) -> None:
+        for store, part in zip((self.images, self.actions, self.rewards), episode, strict=True):
+            store[self.episodes] = torch.from_numpy(part)
+        self.episodes += 1
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.npz"
+
+
+def save_episode(path: Path, episode: Episode) -> None:
+    """Write an episode so that after a crash the file is whole or absent."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, **episode._asdict())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_episode(path: Path) -> Episode:
+    """Inverse of `save_episode`; ValueError for a damaged file, OSError for an absent one."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return Episode(*(data[name] for name in Episode._fields))
+    except (BadZipFile, KeyError, EOFError) as error:
+        raise ValueError(f"damaged episode {path}: {error}") from error
+
+
+def stack(steps: Iterator[tuple[np.ndarray, np.ndarray, float]]) -> Episode:
+    """An episode from (image, action that led to it, reward that came with it), the reset first."""
+    images, actions, rewards = zip(*steps, strict=True)
+    return Episode(np.stack(images), np.stack(actions).astype(np.float32), np.array(rewards, np.float32))

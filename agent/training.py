@@ -1,0 +1,228 @@
+"""Algorithm 1 from beginning to end: collect, learn, evaluate, keep.
+
+All that a run needs to go on is in a checkpoint and the episodes on disk; every random number is keyed by counters
+(agent.seeds). A run that stops at any update and resumes ends with the parameters of one that never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from agent import checkpoints, seeds, tasks
+from agent.config import Config
+from agent.dreamer import Dreamer
+from agent.environment import Environment
+from agent.replay import Replay
+from agent.rollout import evaluation_episode, play, random_actor
+
+
+class Stop(Exception):
+    """Raised by `Recorder.progress` to end a run cleanly, with a checkpoint."""
+
+
+class Recorder(Protocol):
+    """Who keeps what a run produces."""
+
+    def progress(self, env_steps: int, updates: int) -> None:
+        """Called after every update and every decision; must be cheap; may raise `Stop`."""
+
+    def scalars(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """Metrics, once per iteration and evaluation."""
+
+    def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray | None, final: bool) -> None:
+        """Returns of evaluation episodes; video: the first one's images, [T + 1, S, S, 3] uint8."""
+
+    def checkpoint(self, env_steps: int, updates: int, path: Path) -> None:
+        """A checkpoint is on disk, whole and durable."""
+
+
+def train(
+    task: str,
+    config: Config,
+    seed: int,
+    folder: Path,
+    recorder: Recorder,
+    device: str = "cpu",
+    resume: Path | None = None,
+) -> str:
+    """Train an agent in `folder`, from the start or from the checkpoint `resume`; returns "finished" or "stopped"."""
+    run = Run(task, config, seed, folder, recorder, device)
+    if resume:
+        run.restore(resume)
+    try:
+        run.algorithm_1()
+    except Stop:
+        run.save()
+        return "stopped"
+    return "finished"
+
+
+class Run:
+    """The state of one training run: agent, replay and its counters."""
+
+    def __init__(self, task: str, config: Config, seed: int, folder: Path, recorder: Recorder, device: str) -> None:
+        self.task, self.config, self.seed, self.folder, self.recorder = tasks.get(task), config, seed, folder, recorder
+        self.environment = Environment(self.task, config)
+        self.agent = Dreamer(config, self.task.action_size, seed, device)
+        self.replay = Replay(folder / "episodes", config, self.task.action_size, seed, device)
+        self.updates = 0
+        self.evaluated = 0  # environment steps at the last evaluation
+        self.decisions = 0  # of the episode that is being collected
+        self.sums: dict[str, torch.Tensor] = {}  # of the metrics of the updates since the last episode
+        self.summed = 0  # how many those are
+        self.started = (time.monotonic(), 0)  # seconds and environment steps, for the rate
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps in replay."""
+        return self.replay.episodes * self.config.episode_length
+
+    def algorithm_1(self) -> None:
+        """Seed episodes; then, until the steps are used up, `updates` updates and one episode of the agent."""
+        config = self.config
+        self.started = (time.monotonic(), self.env_steps)
+        while self.replay.episodes < config.seed_episodes and not self.done:
+            self.collect(random_actor(self.task.action_size, self.seed, self.replay.episodes))
+        self.milestones()  # also of a run that was stopped in the middle of them
+        while not self.done:
+            while self.updates < self.updates_due():
+                self.update()
+            noise = seeds.torch_generator(self.agent.device, self.seed, "policy", self.replay.episodes)
+            self.collect(self.agent.policy(noise, config.exploration_noise))
+            self.milestones()
+
+    @property
+    def done(self) -> bool:
+        """Whether all environment steps are used up."""
+        return self.env_steps >= self.config.steps
+
+    def milestones(self) -> None:
+        """The evaluation and the checkpoint that are due after the last episode."""
+        if self.evaluated < self.env_steps and (self.done or self.passed(self.config.eval_every)):
+            self.evaluate()
+        if self.done or self.passed(self.config.checkpoint_every):
+            self.save()
+
+    def updates_due(self) -> int:
+        """Updates to be done before the next episode is collected."""
+        iterations = self.replay.episodes - self.config.seed_episodes + 1
+        return self.config.pretrain_updates + iterations * self.config.updates
+
+    def passed(self, every: int) -> bool:
+        """Whether the last episode crossed a multiple of `every` environment steps."""
+        return self.env_steps // every > (self.env_steps - self.config.episode_length) // every
+
+    def update(self) -> None:
+        """One batch, one update; a fresh batch for each."""
+        metrics = self.agent.update(self.replay.sample(self.updates), self.updates)
+        for name, value in metrics.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.updates += 1
+        self.summed += 1
+        self.recorder.progress(self.env_steps, self.updates)
+
+    def collect(self, actor: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Play one episode into replay and record it, with the means of the metrics since the last one."""
+        self.decisions = 0
+        seed = seeds.integer(self.seed, "episode", self.replay.episodes)
+        episode = play(self.environment, actor, seed, self.task.action_size, self._tick)
+        means = self._means()
+        self.replay.add(episode)
+        seconds, steps = self.started
+        rate = (self.env_steps - steps) / (time.monotonic() - seconds)
+        values = {"train/return": episode.score, "train/updates": self.updates, "time/env_steps_per_second": rate}
+        self.recorder.scalars(self.env_steps, values | means)
+
+    def evaluate(self) -> None:
+        """Score the agent without noise over episodes of their own seeds, keyed by the environment steps."""
+        count = self.config.final_episodes if self.done else self.config.eval_episodes
+
+        def tick() -> None:
+            self.recorder.progress(self.env_steps, self.updates)
+
+        episodes = [
+            evaluation_episode(self.agent, self.environment, self.seed, self.env_steps, index, tick=tick)
+            for index in range(count)
+        ]
+        returns = [episode.score for episode in episodes]
+        self.recorder.scalars(self.env_steps, {"eval/return": float(np.mean(returns))})
+        self.recorder.evaluation(self.env_steps, returns, episodes[0].images, self.done)
+        self.evaluated = self.env_steps
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        path = self.folder / "checkpoints" / f"{self.env_steps:010d}.pt"
+        checkpoints.save(
+            path,
+            {
+                "task": self.task.name,
+                "config": self.config.to_dict(),
+                "seed": self.seed,
+                "agent": self.agent.state_dict(),
+                "episodes": self.replay.episodes,
+                "updates": self.updates,
+                "evaluated": self.evaluated,
+                "sums": self.sums,
+                "summed": self.summed,
+            },
+        )
+        self.recorder.checkpoint(self.env_steps, self.updates, path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint of this task, config and seed."""
+        content = checkpoints.load(path, str(self.agent.device))
+        for name, mine in (("task", self.task.name), ("seed", self.seed), ("config", self.config)):
+            if content[name] != mine:
+                raise checkpoints.CheckpointError(f"checkpoint {path} belongs to another run: its {name} differs")
+        self.agent.load_state_dict(content["agent"])
+        self.replay.load(content["episodes"])
+        self.updates, self.evaluated = content["updates"], content["evaluated"]
+        self.sums, self.summed = content["sums"], content["summed"]
+
+    def _tick(self) -> None:
+        self.decisions += 1
+        self.recorder.progress(self.env_steps + self.decisions * self.config.action_repeat, self.updates)
+
+    def _means(self) -> dict[str, float]:
+        """Means of the metrics since the last episode; raises FloatingPointError for one that is not finite."""
+        means = {name: float(total) / self.summed for name, total in self.sums.items()}
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(f"{name} is {value} after {self.updates} updates, {self.env_steps} env steps")
+        self.sums, self.summed = {}, 0
+        return means
+
+
+def evaluate(
+    checkpoint: Path,
+    episodes: int,
+    seed: int,
+    device: str = "cpu",
+    video: bool = False,
+    progress: Callable[[int, float], None] | None = None,
+) -> tuple[list[float], np.ndarray | None]:
+    """Score a checkpoint on `episodes` fresh episodes without noise.
+
+    Returns the returns and, with `video`, the first episode's images [T + 1, S, S, 3] uint8. `progress` is called
+    with each episode's index and return. Raises `CheckpointError`.
+    """
+    content: dict[str, Any] = checkpoints.load(checkpoint, device)
+    task, config = tasks.get(content["task"]), content["config"]
+    agent = Dreamer(config, task.action_size, content["seed"], device)
+    agent.load_state_dict(content["agent"])
+    environment = Environment(task, config)
+    returns, images = [], None
+    for index in range(episodes):
+        episode = evaluation_episode(agent, environment, seed, index)
+        returns.append(episode.score)
+        images = episode.images if video and index == 0 else images
+        if progress:
+            progress(index, episode.score)
+    return returns, images
