@@ -99,4 +99,4 @@ class Environment:
             visual.quality.offsamples = 4
             visual.global_.offwidth = visual.global_.offheight = size
         flags = {"shadow": False, "reflection": False} if quality == "fast" else None
-        return lambda: physics.render(size, size, camera_id=camera, render_flag_overrides=flags)
+        return lambda: physics.render(size, size, camera_id=camera, render_flag_overrides=flags).copy()

@@ -6,6 +6,8 @@ released code. Images travel channels-last, which is how replay holds them and w
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,7 +42,7 @@ class Encoder(nn.Module):
         super().__init__()
         channels = [3] + [depth * 2**i for i in range(len(_UPSAMPLING[image_size]) + 1)]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 4, stride=2) for before, after in zip(channels, channels[1:], strict=False)
+            nn.Conv2d(before, after, 4, stride=2) for before, after in pairwise(channels)
         )
         initialise(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -67,7 +69,7 @@ class Decoder(nn.Module):
         self.first = nn.ConvTranspose2d(size, channels[0], 5, stride=2)
         self.convolutions = nn.ModuleList(
             nn.ConvTranspose2d(before, after, kernel, stride=2)
-            for before, after, kernel in zip(channels, channels[1:], kernels, strict=True)
+            for (before, after), kernel in zip(pairwise(channels), kernels, strict=True)
         )
         initialise(self)
         self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,7 +88,7 @@ class Dense(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, layers: int, units: int) -> None:
         sizes = [inputs] + [units] * layers
-        hidden = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(a, b), nn.ELU())]
+        hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ELU())]
         super().__init__(*hidden, nn.Linear(sizes[-1], outputs))
         initialise(self)
 
