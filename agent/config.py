@@ -45,7 +45,9 @@ class Config:
     steps: int = _field(
         2_000_000, "length of the run, seed episodes included", unit="environment steps", source="Figure 7", low=1
     )
-    episode_length: int = _field(1000, "length of an episode", unit="environment steps", source="App. B", low=1)
+    episode_length: int = _field(
+        1000, "length of an episode", unit="environment steps", source="App. B", low=1, high=1000
+    )
     action_repeat: int = _field(
         2, "simulator steps that each action is held for", unit="environment steps", source="App. B", low=1
     )

@@ -60,8 +60,10 @@ class Environment:
         self.config = config
         self._env = suite.load(task.domain, task.task)
         spec = self._env.action_spec()
-        if spec.shape != (task.action_size,) or (spec.minimum != -1).any() or (spec.maximum != 1).any():
-            raise ValueError(f"{task.name}: actions are {spec}, not {task.action_size} numbers in [-1, 1]")
+        if spec.shape != (task.action_size,):
+            raise ValueError(f"{task.name} takes {spec.shape} actions, not ({task.action_size},)")
+        self._centre = (spec.maximum + spec.minimum) / 2  # 0 and 1 but for the quadruped
+        self._scale = (spec.maximum - spec.minimum) / 2
         try:
             self._render = self._renderer(task.camera)
             self._render()
@@ -80,10 +82,11 @@ class Environment:
         return self._render()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
-        """Hold an action [A] in [-1, 1] for `action_repeat` environment steps.
+        """Hold an action [A] in [-1, 1], stretched to the task's bounds, for `action_repeat` environment steps.
 
         Returns the image, the sum of the rewards and whether the episode is over.
         """
+        action = self._centre + self._scale * action
         reward = 0.0
         for _ in range(self.config.action_repeat):
             reward += self._env.step(action).reward or 0.0

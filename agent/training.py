@@ -130,11 +130,12 @@ class Run:
 
     def collect(self, actor: Callable[[np.ndarray], np.ndarray]) -> None:
         """Play one episode into replay and record it, with the means of the metrics since the last one."""
+        means = self._means()
         self.decisions = 0
         seed = seeds.integer(self.seed, "episode", self.replay.episodes)
         episode = play(self.environment, actor, seed, self.task.action_size, self._tick)
-        means = self._means()
         self.replay.add(episode)
+        self.sums, self.summed = {}, 0
         seconds, steps = self.started
         rate = (self.env_steps - steps) / (time.monotonic() - seconds)
         values = {"train/return": episode.score, "train/updates": self.updates, "time/env_steps_per_second": rate}
@@ -196,7 +197,6 @@ class Run:
         for name, value in means.items():
             if not math.isfinite(value):
                 raise FloatingPointError(f"{name} is {value} after {self.updates} updates, {self.env_steps} env steps")
-        self.sums, self.summed = {}, 0
         return means
 
 

@@ -6,6 +6,8 @@ import torch
 from agent.config import Config, make
 from agent.world_model import Batch
 
+torch.set_num_threads(1)  # the models here are too small to share out
+
 SMALL = dict(
     deterministic=6, stochastic=3, hidden=5, depth=2, units=7, batch_size=3, batch_length=5, horizon=4, image_size=32
 )

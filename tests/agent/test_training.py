@@ -1,0 +1,172 @@
+"""Algorithm 1 end to end at small size: schedule, determinism, exact resumption, checkpoints."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from agent import checkpoints, training
+from agent.config import make
+
+CONFIG = make(
+    "smoke",
+    dict(
+        steps=240,
+        episode_length=40,
+        updates=3,
+        pretrain_updates=2,
+        eval_every=80,
+        checkpoint_every=80,
+        batch_length=5,
+        slow_value_every=4,
+    ),
+)
+
+
+class Recorder:
+    """Keeps what it is told; stops at the n-th call of progress."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.stop_at = stop_at
+        self.calls: list[tuple[int, int]] = []
+        self.values: dict[tuple[str, int], float] = {}
+        self.evaluations: dict[int, tuple[list[float], bool]] = {}
+        self.files: list = []
+
+    def progress(self, env_steps, updates):
+        self.calls.append((env_steps, updates))
+        if len(self.calls) == self.stop_at:
+            raise training.Stop
+
+    def scalars(self, env_steps, values):
+        self.values |= {(name, env_steps): value for name, value in values.items() if not name.startswith("time/")}
+
+    def evaluation(self, env_steps, returns, video, final):
+        assert video.shape == (CONFIG.decisions + 1, 32, 32, 3) and video.dtype == np.uint8
+        self.evaluations[env_steps] = (returns, final)
+
+    def checkpoint(self, env_steps, updates, path):
+        self.files.append(path)
+
+
+def train(folder, recorder, resume=None):
+    return training.train("pendulum_swingup", CONFIG, 5, folder, recorder, resume=resume)
+
+
+def parameters(path):
+    return checkpoints.load(path)["agent"]
+
+
+def assert_same(one, two):
+    """Nested state, bit for bit."""
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            assert_same(one[key], two[key])
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, two)
+    else:
+        assert one == two
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    recorder = Recorder()
+    assert train(tmp_path_factory.mktemp("whole"), recorder) == "finished"
+    return recorder
+
+
+def test_schedule_of_algorithm_1(whole):
+    """2 seed episodes, then C updates (2 more before the first) and one episode, in turn; steps count the repeat."""
+    episodes = [step for name, step in whole.values if name == "train/return"]
+    assert episodes == [40, 80, 120, 160, 200, 240]
+    assert [whole.values["train/updates", step] for step in episodes] == [0, 0, 5, 8, 11, 14]
+    assert whole.calls[-1] == (240, 14) and max(step for step, _ in whole.calls) == 240
+    assert {step: (len(returns), final) for step, (returns, final) in whole.evaluations.items()} == {
+        80: (1, False),
+        160: (1, False),
+        240: (2, True),
+    }
+    assert [path.name for path in whole.files] == ["0000000080.pt", "0000000160.pt", "0000000240.pt"]
+
+
+def test_every_update_draws_its_own_batch(monkeypatch, tmp_path):
+    from agent.replay import Replay
+
+    drawn, plain = [], Replay.sample
+    monkeypatch.setattr(Replay, "sample", lambda self, index: drawn.append(index) or plain(self, index))
+    train(tmp_path, Recorder())
+    assert drawn == list(range(14))
+
+
+def test_the_same_config_gives_the_same_run(whole, tmp_path):
+    recorder = Recorder()
+    train(tmp_path, recorder)
+    assert recorder.values == whole.values and recorder.evaluations == whole.evaluations
+    assert_same(parameters(recorder.files[-1]), parameters(whole.files[-1]))
+
+
+# while a seed episode is played, between updates, in an episode, in an evaluation, in the final evaluation
+@pytest.mark.parametrize("stop_at", [7, 34, 52, 70, 100])
+def test_a_resumed_run_ends_bit_identical(whole, tmp_path, stop_at):
+    first, second = Recorder(stop_at), Recorder()
+    assert train(tmp_path, first) == "stopped"
+    assert train(tmp_path, second, resume=first.files[-1]) == "finished"
+    assert_same(parameters(second.files[-1]), parameters(whole.files[-1]))
+    assert first.values | second.values == whole.values
+    assert first.evaluations | second.evaluations == whole.evaluations
+
+
+def test_a_killed_run_goes_on_from_an_older_checkpoint(whole, tmp_path):
+    """Episodes newer than the checkpoint are on disk (as after kill -9): they are played again, identically."""
+    first, second = Recorder(stop_at=len(whole.calls) - 3), Recorder()
+    train(tmp_path, first)
+    assert first.files[0].name == "0000000080.pt" and (tmp_path / "episodes" / "000004.npz").exists()
+    train(tmp_path, second, resume=first.files[0])
+    assert_same(parameters(second.files[-1]), parameters(whole.files[-1]))
+    assert Counter(path.name for path in second.files)["0000000240.pt"] == 1
+
+
+def test_another_runs_checkpoint_is_refused(whole, tmp_path):
+    with pytest.raises(checkpoints.CheckpointError, match="seed differs"):
+        training.train("pendulum_swingup", CONFIG, 6, tmp_path, Recorder(), resume=whole.files[-1])
+
+
+def test_damaged_and_absent_checkpoints_are_named(whole, tmp_path):
+    damaged = tmp_path / "x.pt"
+    damaged.write_bytes(whole.files[-1].read_bytes()[:1000])
+    with pytest.raises(checkpoints.CheckpointError, match="x.pt is damaged"):
+        training.evaluate(damaged, 1, 0)
+    with pytest.raises(checkpoints.CheckpointError, match="no checkpoint"):
+        training.evaluate(tmp_path / "none.pt", 1, 0)
+
+
+def test_evaluation_of_a_checkpoint_is_repeatable(whole):
+    seen = []
+    returns, video = training.evaluate(whole.files[-1], 2, 9, video=True, progress=lambda i, r: seen.append((i, r)))
+    assert seen == list(enumerate(returns)) and video.shape == (CONFIG.decisions + 1, 32, 32, 3)
+    assert training.evaluate(whole.files[-1], 2, 9) == (returns, None)
+
+
+def test_a_loss_that_is_not_finite_fails_the_run(tmp_path):
+    config = make("smoke", dict(steps=120, episode_length=40, updates=3, batch_length=5, model_lr=1e30))
+    with pytest.raises(FloatingPointError, match="is (nan|inf)"):
+        training.train("pendulum_swingup", config, 0, tmp_path, Recorder())
+
+
+def test_an_untrained_agent_is_the_same_on_every_start():
+    """Parameters come from the seed alone, whatever the process drew before."""
+    code = (
+        "import torch; torch.manual_seed({n}); torch.randn(3)\n"
+        "from agent.config import make; from agent.dreamer import Dreamer\n"
+        "agent = Dreamer(make('smoke'), 1, 4)\n"
+        "print(sum(p.double().sum().item() for p in agent.world_model.parameters()))"
+    )
+    outputs = {
+        subprocess.run([sys.executable, "-c", code.format(n=n)], capture_output=True, text=True, check=True).stdout
+        for n in (1, 2)
+    }
+    assert len(outputs) == 1
