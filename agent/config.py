@@ -98,7 +98,9 @@ class Config:
     # Behaviour
     horizon: int = _field(20, "imagination horizon (H)", unit="agent steps", source="App. B", low=2)
     discount: float = _field(0.99, "discount per agent step (gamma)", source="App. B", low=0, high=1)
-    return_lambda: float = _field(0.95, "mixing of the n-step returns (lambda of Eq. 6)", source="App. B", low=0, high=1)
+    return_lambda: float = _field(
+        0.95, "mixing of the n-step returns (lambda of Eq. 6)", source="App. B", low=0, high=1
+    )
     value_layers: int = _field(3, "hidden layers of the value model", source="App. B", low=1)
     action_layers: int = _field(3, "hidden layers of the action model", source="App. B", low=1)
     action_mean_scale: float = _field(

@@ -41,9 +41,7 @@ class Encoder(nn.Module):
     def __init__(self, image_size: int, depth: int) -> None:
         super().__init__()
         channels = [3] + [depth * 2**i for i in range(len(_UPSAMPLING[image_size]) + 1)]
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 4, stride=2) for before, after in pairwise(channels)
-        )
+        self.convolutions = nn.ModuleList(nn.Conv2d(before, after, 4, stride=2) for before, after in pairwise(channels))
         initialise(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -112,7 +112,9 @@ def test_behaviour_losses_leave_the_world_model_alone():
     for (name, one), two in zip(full.world_model.named_parameters(), alone.world_model.parameters(), strict=True):
         assert torch.equal(one, two), name
         assert torch.equal(one.grad, two.grad), name
-    assert any(not torch.equal(a, b) for a, b in zip(full.behavior.parameters(), alone.behavior.parameters()))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(full.behavior.parameters(), alone.behavior.parameters(), strict=True)
+    )
 
 
 def test_slow_value_is_copied_on_schedule():

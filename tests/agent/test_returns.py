@@ -17,9 +17,7 @@ def brute_force_n_step(rewards, values, start, k, discount):
 def brute_force_lambda(rewards, values, start, discount, lambda_):
     """Eq. 6 with the camera-ready's weights: (1 - lambda) sum_{n=1}^{H-1} lambda^(n-1) V_N^n + lambda^(H-1) V_N^H."""
     horizon = len(rewards)
-    mixed = sum(
-        lambda_ ** (n - 1) * brute_force_n_step(rewards, values, start, n, discount) for n in range(1, horizon)
-    )
+    mixed = sum(lambda_ ** (n - 1) * brute_force_n_step(rewards, values, start, n, discount) for n in range(1, horizon))
     last = brute_force_n_step(rewards, values, start, horizon, discount)
     return (1 - lambda_) * mixed + lambda_ ** (horizon - 1) * last
 

@@ -1,0 +1,43 @@
+"""The commands. Each file parses, calls and prints; nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from dreamctl.cli import eval, ls, plot, run, show, stop, sync, ui
+from dreamctl.errors import DreamctlError
+
+app = typer.Typer(
+    name="dreamctl",
+    help="Train Dreamer from pixels; every run is on record.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # rich would double the time that --help takes
+    pretty_exceptions_enable=False,
+)
+for command in (run.run, eval.eval_, ls.ls, show.show, stop.stop, sync.sync, ui.ui):
+    app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(plot.app, name="plot")
+
+
+def main() -> None:
+    """Run a command; errors that a user can do something about are one line on stderr."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except DreamctlError as error:
+        _fail(str(error), error.exit_code)
+    except typer.TyperException as error:  # an unknown command or option, a value that does not parse
+        message = error.format_message().replace("\n", " ").strip()
+        _fail(f"{message} (see dreamctl --help)" if message else "no command given: see dreamctl --help", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except BrokenPipeError:  # `dreamctl ls | head`
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"dreamctl: {message}", file=sys.stderr)
+    sys.exit(code)

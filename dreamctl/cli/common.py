@@ -1,0 +1,68 @@
+"""Options that commands share, and how they print."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Home = Annotated[
+    Path | None, typer.Option(help="Folder of the run database and all runs [default: $DREAMCTL_HOME, else runs/].")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+RunRef = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, name, or an unambiguous beginning of either.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda:N.")]
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal, 80 columns without one."""
+    from rich.console import Console
+
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=100)
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout."""
+    print(json.dumps(value, indent=2))
+
+
+def steps(count: int) -> str:
+    """Environment steps, short: 950, 12k, 1.25M."""
+    if count < 1000:
+        return str(count)
+    return f"{count / 1000:.4g}k" if count < 1_000_000 else f"{count / 1e6:.4g}M"
+
+
+def number(value: float | None) -> str:
+    """A score with one decimal, or a dash."""
+    return "-" if value is None else f"{value:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def ago(when: float | None) -> str:
+    """How long ago, in one unit."""
+    if when is None:
+        return "-"
+    seconds = max(0.0, time.time() - when)
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit} ago"
+    return f"{seconds:.0f}s ago"
+
+
+def home_option(home: Path | None) -> str:
+    """What to add to a suggested command so that it finds this home."""
+    return f" --home {home}" if home else ""

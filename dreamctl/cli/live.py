@@ -1,0 +1,119 @@
+"""The live view of a training run, and what is said at its end."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import typer
+
+from dreamctl.cli.common import console, duration, number, steps
+from dreamctl.store import Run, Store
+
+_POLL = 0.5  # seconds
+_MIRROR_PATIENCE = 60.0  # seconds
+
+
+def follow(store: Store, run_id: str, process: subprocess.Popen[bytes]) -> Run:
+    """Show progress until the worker has ended; Ctrl-C stops it cleanly, a second one kills it."""
+    view = _bar if console().is_terminal else _lines
+    asked = False
+    updates = view(store, run_id)
+    while True:
+        try:
+            next(updates)
+            process.wait(_POLL)
+            next(updates)
+            updates.close()
+            break
+        except subprocess.TimeoutExpired:
+            continue
+        except KeyboardInterrupt:
+            if asked:
+                process.kill()
+            else:
+                typer.echo("\nstopping after this update, with a checkpoint; Ctrl-C again kills the worker", err=True)
+                process.terminate()
+            asked = True
+    store.reap()
+    return store.get(run_id)
+
+
+def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str) -> None:
+    """One screen: how it went and where to look next."""
+    try:
+        mirror.wait(_MIRROR_PATIENCE)
+        mirrored = "dreamctl ui" + home
+    except subprocess.TimeoutExpired:
+        mirrored = f"still being written; then dreamctl ui{home}"
+    except KeyboardInterrupt:
+        mirrored = f"dreamctl sync{home}, then dreamctl ui{home}"
+    spent = (run.finished_at or time.time()) - (run.started_at or run.created_at)
+    evaluations = store.evaluations(run.id)
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "run": f"{run.name} ({run.id})",
+        "status": run.status,
+        "env steps": f"{run.env_steps:,} of {run.steps:,} in {duration(spent)} ({run.updates:,} updates)",
+        "score": f"{number(run.score)} (best {number(run.best_score)}, {len(evaluations)} evaluations)",
+        "files": str(store.folder(run.id)),
+    }
+    if run.status == "finished":
+        rows["details"] = f"dreamctl show {run.name}{home}"
+        rows["curve"] = f"dreamctl plot curves {run.name}{home}"
+        rows["video"] = f"dreamctl eval {run.name} --episodes 1 --video{home}"
+    else:
+        rows["go on"] = f"dreamctl run --resume {run.name}{home}"
+    rows["MLflow"] = mirrored
+    for key, value in rows.items():
+        table.add_row(key, value)
+    out = console()
+    out.print()
+    out.print(table, soft_wrap=True)
+
+
+def _bar(store: Store, run_id: str):  # type: ignore[no-untyped-def]
+    """A progress bar that redraws at each step of the generator."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.fields[done]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[returns]}"),
+    )
+    with Progress(*columns, console=console(), speed_estimate_period=120) as progress:
+        run = store.get(run_id)
+        task = progress.add_task("", total=run.steps, completed=run.env_steps, done="", rate="", returns="starting")
+        while True:
+            run = store.get(run_id)
+            speed = progress.tasks[0].speed
+            progress.update(
+                task,
+                completed=run.env_steps,
+                done=f"{steps(run.env_steps)}/{steps(run.steps)} env steps",
+                rate=f"{speed:.0f}/s" if speed else "",
+                returns=_returns(store, run_id),
+            )
+            yield
+
+
+def _lines(store: Store, run_id: str):  # type: ignore[no-untyped-def]
+    """Without a terminal: a line whenever an evaluation has come in."""
+    seen = {evaluation.id for evaluation in store.evaluations(run_id)}
+    while True:
+        for evaluation in store.evaluations(run_id):
+            if evaluation.id not in seen:
+                seen.add(evaluation.id)
+                run = store.get(run_id)
+                typer.echo(f"{evaluation.env_steps:,} of {run.steps:,} env steps, {_returns(store, run_id)}")
+        yield
+
+
+def _returns(store: Store, run_id: str) -> str:
+    last = store.last_scalars(run_id)
+    shown = [(label, last.get(name)) for label, name in (("train", "train/return"), ("eval", "eval/return"))]
+    return "  ".join(f"{label} {point.value:.0f}" for label, point in shown if point) or "starting"

@@ -1,0 +1,55 @@
+"""dreamctl ls: the runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from dreamctl.cli.common import Home, Json, ago, console, number, print_json, steps
+
+
+def ls(
+    status: Annotated[str | None, typer.Option(help="Only queued, running, finished, failed or stopped runs.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only runs of this task.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """List runs, oldest first."""
+    from dreamctl.errors import BadInput
+    from dreamctl.store import open_store
+    from dreamctl.store.models import STATUSES
+
+    if status is not None and status not in STATUSES:
+        raise BadInput(f"unknown status {status!r}: one of {', '.join(STATUSES)}")
+    store = open_store(home, create=False)
+    store.reap()
+    filters = {"status": status, "task": task, "tag": tag}
+    runs = store.runs(**{key: value for key, value in filters.items() if value is not None})
+    if json:
+        print_json([summary(run) for run in runs])
+        return
+    if not runs:
+        typer.echo(f"no runs in {store.home}" + (" like that" if any(filters.values()) else ""))
+        return
+    from rich.table import Table
+
+    out = console()
+    table = Table(box=None, pad_edge=False)
+    for heading, right in (("ID", 0), ("NAME", 0), ("STATUS", 0), ("ENV STEPS", 1), ("SCORE", 1), ("CREATED", 1)):
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "NAME", overflow="fold")
+    for run in runs:
+        done = f"{steps(run.env_steps)}/{steps(run.steps)}"
+        table.add_row(run.id, run.name, run.status, done, number(run.score), ago(run.created_at))
+    out.print(table)
+
+
+def summary(run: Any) -> dict[str, Any]:
+    """A run in `ls --json`. Times are UTC seconds since the epoch; score is the latest evaluation's mean return."""
+    keys = (
+        "id", "name", "task", "method", "objective", "seed", "preset", "status", "reason", "env_steps", "steps",
+        "updates", "score", "best_score", "tags", "digest", "device", "host", "attempt", "created_at", "started_at",
+        "finished_at", "git_commit", "git_dirty",
+    )  # fmt: skip
+    return {key: getattr(run, key) for key in keys}

@@ -1,0 +1,57 @@
+"""dreamctl run: train one agent."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dreamctl.cli.common import Device, Home, home_option
+
+
+def run(
+    task: Annotated[
+        str | None, typer.Argument(metavar="TASK", help="A task of the paper, such as walker_walk.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="paper, official, tiny or smoke [default: paper].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random [default: 0].")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a config field.")] = None,
+    device: Device = "auto",
+    name: Annotated[str | None, typer.Option(help="Name of the run [default: TASK-METHOD-sSEED].")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A label to find the run by; may be given again.")] = None,
+    inline: Annotated[bool, typer.Option("--inline", help="Train in this process, for a debugger.")] = False,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a stopped or failed run.")] = None,
+    home: Home = None,
+) -> None:
+    """Train one agent; Ctrl-C stops it with a checkpoint, --resume RUN goes on."""
+    from dreamctl.cli.live import conclude, follow
+    from dreamctl.errors import BadInput, RunFailed
+    from dreamctl.jobs import launch, preflight, spec, worker
+    from dreamctl.store import open_store
+
+    if resume is not None:
+        if task or preset or set_ or name or tag or seed is not None:
+            raise BadInput("--resume goes on with a run as it is: give no task, preset, seed, name, tags or settings")
+        store = open_store(home, create=False)
+        store.reap()
+        record = store.find(resume)
+        if record.status in ("running", "finished"):
+            raise BadInput(f"run {record.name} is {record.status}: only a stopped or failed run can be resumed")
+        preflight.check(device)
+    else:
+        if task is None:
+            raise BadInput("which task? dreamctl run TASK, for example: dreamctl run cartpole_balance --preset tiny")
+        wanted = spec.parse(task, seed or 0, preset or "paper", set_ or [])
+        preflight.check(device)
+        store = open_store(home)
+        record = launch.submit(store, wanted, name, tag or [])
+    typer.echo(f"run {record.name} ({record.id}) in {store.folder(record.id)}")
+    mirror = launch.spawn_mirror(store)
+    if inline:
+        record = worker.work(store, record.id, device)
+    else:
+        record = follow(store, record.id, launch.spawn(store, record.id, device))
+    conclude(store, record, mirror, home_option(home))
+    if record.status == "failed":
+        log = store.folder(record.id) / "log.txt"
+        raise RunFailed(f"run {record.name} failed: {record.reason}" + ("" if inline else f" (log: {log})"))

@@ -1,0 +1,1 @@
+"""What makes runs: their specification, the worker that trains one, starting and resuming it."""

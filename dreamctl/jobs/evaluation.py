@@ -1,0 +1,48 @@
+"""Scoring a stored checkpoint on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dreamctl.errors import BadInput
+from dreamctl.jobs import files
+from dreamctl.store import Checkpoint, Evaluation, Run, Store
+
+
+def evaluate(
+    store: Store,
+    run: Run,
+    checkpoint: Checkpoint,
+    *,
+    episodes: int,
+    seed: int,
+    device: str,
+    video: bool,
+    progress: Callable[[int, float], None] | None = None,
+) -> Evaluation:
+    """Play `episodes` episodes without noise and record them as a 'manual' evaluation.
+
+    `progress` is called with each episode's index and return. Raises `BadInput` for a corrupt checkpoint.
+    """
+    from agent import training
+    from agent.checkpoints import CheckpointError
+
+    folder = store.folder(run.id)
+    try:
+        returns, images = training.evaluate(folder / checkpoint.path, episodes, seed, device, video, progress)
+    except CheckpointError as error:
+        raise BadInput(str(error)) from error
+    path = None
+    if images is not None:
+        path = f"videos/{checkpoint.env_steps:010d}-seed{seed}.gif"
+        files.save_gif(folder / path, images)
+        store.record_artifact(run.id, path=path, kind="video")
+    return store.record_evaluation(
+        run.id,
+        kind="manual",
+        env_steps=checkpoint.env_steps,
+        seed=seed,
+        returns=returns,
+        checkpoint=checkpoint.path,
+        video=path,
+    )

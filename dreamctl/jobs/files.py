@@ -1,0 +1,79 @@
+"""Files of a run: videos, checksums, which checkpoint to use."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dreamctl.errors import BadInput
+from dreamctl.store import Checkpoint, Run, Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_WIDTH = 128  # pixels of a video, at least
+_FRAMES = 125  # of a video, at most
+
+
+def save_gif(path: Path, images: np.ndarray) -> None:
+    """An episode's images [T, S, S, 3] uint8 as a looping GIF, enlarged, with frames left out where there are many."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    side = images.shape[1] * max(1, _WIDTH // images.shape[1])
+    stride = -(-len(images) // _FRAMES)
+    frames = [Image.fromarray(image).resize((side, side), Image.Resampling.NEAREST) for image in images[::stride]]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40, loop=0, optimize=True)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def newest_whole(store: Store, run: Run) -> tuple[Path | None, list[Path]]:
+    """The newest checkpoint whose file is as it was written, and the newer ones that are not.
+
+    None when there is no checkpoint: the run then starts again, and being deterministic loses nothing but time.
+    """
+    damaged = []
+    for checkpoint in reversed(store.checkpoints(run.id)):
+        path = store.folder(run.id) / checkpoint.path
+        if path.is_file() and sha256(path) == checkpoint.sha256:
+            return path, damaged
+        damaged.append(path)
+    return None, damaged
+
+
+def best(store: Store, run: Run) -> Checkpoint | None:
+    """The checkpoint of the best evaluation among those that are kept (the newest of equals)."""
+    scores = {e.env_steps: e.mean for e in store.evaluations(run.id) if e.kind != "manual"}
+    scored = [c for c in store.checkpoints(run.id) if c.env_steps in scores]
+    return max(scored, key=lambda c: (scores[c.env_steps], c.env_steps), default=None)
+
+
+def choose(store: Store, run: Run, which: str) -> Checkpoint:
+    """The checkpoint called 'latest', 'best' or by its environment steps, whole. Raises `BadInput`."""
+    kept = store.checkpoints(run.id)
+    if not kept:
+        raise BadInput(f"run {run.name} has no checkpoint yet")
+    if which == "latest":
+        chosen = kept[-1]
+    elif which == "best":
+        found = best(store, run)
+        if found is None:
+            raise BadInput(f"run {run.name} has no evaluated checkpoint yet: use --checkpoint latest")
+        chosen = found
+    else:
+        steps = {str(checkpoint.env_steps): checkpoint for checkpoint in kept}
+        if which not in steps:
+            raise BadInput(f"run {run.name} has no checkpoint {which!r}: use latest, best, or {', '.join(steps)}")
+        chosen = steps[which]
+    path = store.folder(run.id) / chosen.path
+    if not path.is_file():
+        raise BadInput(f"checkpoint {path} is missing")
+    if sha256(path) != chosen.sha256:
+        raise BadInput(f"checkpoint {path} is corrupt (its SHA-256 differs from the recorded one): use another one")
+    return chosen

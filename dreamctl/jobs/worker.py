@@ -1,0 +1,181 @@
+"""The process that trains one run: claims it, records what the agent produces, stops cleanly when told to.
+
+`python -m dreamctl.jobs.worker RUN --home HOME --device DEVICE`. SIGTERM, SIGINT or a stop request in the database
+end it after the current update, with a checkpoint. Metrics are buffered and written once a second by a thread, with
+the sign of life, so that training never waits for the database and a long update does not look dead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import OperationalError
+
+from dreamctl.errors import StaleAttempt
+from dreamctl.jobs import files
+from dreamctl.store import Point, Run, Store, open_store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_HEARTBEAT = 1.0  # seconds
+_KEPT = 2  # newest checkpoints, beside the best
+
+
+class StoreRecorder:
+    """The agent's `Recorder`: writes to the run database. Used as a context it beats once a second."""
+
+    def __init__(self, store: Store, run: Run, attempt: int) -> None:
+        self.store, self.run, self.attempt = store, run, attempt
+        self.env_steps, self.updates = run.env_steps, run.updates
+        self.stopping = False
+        self._points: list[Point] = []
+        self._lock = threading.Lock()  # of the points
+        self._flushing = threading.Lock()  # one flush at a time, so that an older value never comes last
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> StoreRecorder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def progress(self, env_steps: int, updates: int) -> None:
+        """Note how far the run is; raises `Stop` when it is to end."""
+        from agent.training import Stop
+
+        self.env_steps, self.updates = env_steps, updates
+        if self.stopping:
+            raise Stop
+
+    def scalars(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """Buffer metrics."""
+        now = time.time()
+        with self._lock:
+            self._points += [Point(name, env_steps, float(value), now) for name, value in values.items()]
+        if "train/return" in values:
+            print(f"{env_steps:>9,} env steps  train/return {values['train/return']:7.1f}", flush=True)
+
+    def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray | None, final: bool) -> None:
+        """Record an evaluation and its video."""
+        path = None
+        if video is not None:
+            path = f"videos/{env_steps:010d}.gif"
+            files.save_gif(self.store.folder(self.run.id) / path, video)
+            self.store.record_artifact(self.run.id, path=path, kind="video")
+        row = self.store.record_evaluation(
+            self.run.id,
+            attempt=self.attempt,
+            kind="final" if final else "training",
+            env_steps=env_steps,
+            seed=self.run.seed,
+            returns=returns,
+            video=path,
+        )
+        print(f"{env_steps:>9,} env steps   eval/return {row.mean:7.1f}  {row.kind}", flush=True)
+
+    def checkpoint(self, env_steps: int, updates: int, path: Path) -> None:
+        """Record a checkpoint after all metrics up to it, and drop older ones but the best."""
+        self.flush()
+        folder = self.store.folder(self.run.id)
+        self.store.record_checkpoint(
+            self.run.id,
+            self.attempt,
+            path=str(path.relative_to(folder)),
+            env_steps=env_steps,
+            updates=updates,
+            bytes=path.stat().st_size,
+            sha256=files.sha256(path),
+        )
+        kept = self.store.checkpoints(self.run.id)
+        best = files.best(self.store, self.run)
+        for old in kept[:-_KEPT]:
+            if best is None or old.path != best.path:
+                self.store.forget_checkpoint(self.run.id, old.path)
+                (folder / old.path).unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Write progress and buffered metrics; they stay buffered when that fails."""
+        with self._flushing:
+            with self._lock:
+                points, self._points = self._points, []
+            try:
+                stop = self.store.heartbeat(
+                    self.run.id, self.attempt, env_steps=self.env_steps, updates=self.updates, scalars=points
+                )
+            except BaseException:
+                with self._lock:
+                    self._points = points + self._points
+                raise
+            self.stopping = self.stopping or stop
+
+    def _beat(self) -> None:
+        while not self._ended.wait(_HEARTBEAT):
+            try:
+                self.flush()
+            except StaleAttempt:  # another worker has this run: the next write of the main thread fails as well
+                self.stopping = True
+                return
+            except OperationalError as error:  # a busy or full disk: the points are kept, try again
+                print(f"warning: {error}", file=sys.stderr, flush=True)
+
+
+def work(store: Store, run_id: str, device: str) -> Run:
+    """Train a run to its end in this process; returns it as it then stands. Errors of training end as 'failed'."""
+    from agent import training
+    from agent.config import Config
+    from agent.device import resolve
+
+    device = resolve(device)
+    attempt = store.claim(run_id, device)
+    run = store.get(run_id)
+    status, reason = "failed", None
+    with StoreRecorder(store, run, attempt) as recorder:
+
+        def stop(*_: object) -> None:
+            recorder.stopping = True
+
+        handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            checkpoint, damaged = files.newest_whole(store, run)
+            for path in damaged:
+                print(f"warning: checkpoint {path} is missing or corrupt, going back to an older one", flush=True)
+            config, folder = Config.from_dict(run.config), store.folder(run_id)
+            status = training.train(run.task, config, run.seed, folder, recorder, device, checkpoint)
+        except StaleAttempt:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        recorder.flush()
+    store.finish(run_id, attempt, status, reason)
+    return store.get(run_id)
+
+
+def main() -> None:
+    """Entry point of the worker process."""
+    parser = argparse.ArgumentParser(prog="python -m dreamctl.jobs.worker")
+    parser.add_argument("run")
+    parser.add_argument("--home", required=True)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    run = work(open_store(arguments.home), arguments.run, arguments.device)
+    sys.exit(1 if run.status == "failed" else 0)
+
+
+if __name__ == "__main__":
+    main()

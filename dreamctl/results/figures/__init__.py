@@ -1,0 +1,1 @@
+"""Figures drawn from stored runs, one module per kind."""

@@ -1,0 +1,120 @@
+"""Opening the run database: where it is, how SQLite is used safely by many processes, its migrations.
+
+SQLite: write-ahead log, a long busy timeout, and writers that take the write lock when they begin (a transaction
+that reads first and writes later fails at once when another has written in between, whatever the timeout).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import OperationalError
+
+from dreamctl.errors import HomeError
+from dreamctl.store.models import HEAD, Base
+
+_NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "beegfs", "gpfs", "ceph", "afs", "9p", "fuse.sshfs")
+
+
+def resolve_home(home: str | Path | None) -> Path:
+    """The home folder: the argument, else DREAMCTL_HOME, else runs/."""
+    return Path(home or os.environ.get("DREAMCTL_HOME") or "runs").absolute()
+
+
+def resolve_url(home: Path) -> str:
+    """The database: DREAMCTL_DB, else dreamctl.db in the home."""
+    return os.environ.get("DREAMCTL_DB") or f"sqlite:///{home / 'dreamctl.db'}"
+
+
+def prepare_home(home: Path) -> None:
+    """Make the home; `HomeError` when that cannot be or nothing can be written there."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeError(f"cannot make the home {home} ({error.strerror}): choose another with --home") from error
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise HomeError(f"cannot write to the home {home}: choose another with --home or DREAMCTL_HOME")
+
+
+def connect(url: str, home: Path) -> Engine:
+    """An engine on the database, migrated to the newest schema."""
+    if url.startswith("sqlite"):
+        _refuse_network(home)
+    try:
+        engine = _engine(url)
+        _migrate(engine, home)
+    except (OperationalError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise HomeError(f"cannot open the run database {url}: {cause}") from error
+    return engine
+
+
+def empty() -> Engine:
+    """An engine on an empty database in memory: what reading commands see before there is a home."""
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    return engine
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url)
+    engine = create_engine(url, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin where `begin` below says, not where sqlite3 guesses
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _version(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(engine: Engine, home: Path) -> None:
+    """Bring the schema up to date, one process at a time; Alembic is imported only when there is something to do."""
+    if _version(engine) == HEAD:
+        return
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+    from filelock import FileLock
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with FileLock(home / "dreamctl.lock"), engine.execution_options(write=True).begin() as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise HomeError(f"the run database in {home} is of a newer dreamctl: upgrade dreamctl") from error
+
+
+def _refuse_network(home: Path) -> None:
+    """`HomeError` when the home lies on a network file system, where SQLite's log does not work."""
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return
+    folder = str(home.resolve())
+    inside = [(point, kind) for point, kind in mounts if folder == point or folder.startswith(point.rstrip("/") + "/")]
+    point, kind = max(inside, key=lambda mount: len(mount[0]), default=("", ""))
+    if kind in _NETWORK:
+        raise HomeError(
+            f"SQLite is not safe on the network file system at {point} ({kind}): "
+            "choose a local --home, or set DREAMCTL_DB to a PostgreSQL URL"
+        )

@@ -1,0 +1,252 @@
+"""The mirror in MLflow: reads the run database, writes MLflow in large batches. The only module that imports mlflow.
+
+One mirror at a time per home. It may be killed, be late or find MLflow emptied: the run database says how far each
+run has been copied (`Mirrored`), and what was sent twice after a crash MLflow stores once, because its SQL store keys
+a metric by (run, key, timestamp, step, value) and skips rows that it has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dreamctl.store.models import Run
+from dreamctl.store.store import Store
+
+_BATCH = 1000  # MLflow's limit of metrics in a request
+_PAUSE = 2.0  # seconds between two looks at the run database
+_STATUS = {
+    "queued": "SCHEDULED",
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "stopped": "KILLED",
+}
+_CURVE_EVERY = 60.0  # seconds between two drawings of a running run's learning curve
+
+Picture = Callable[[Store, Run, Path], None]  # draws the learning curve of a run into a PNG
+
+
+@dataclass
+class Copied:
+    """What a synchronisation wrote."""
+
+    runs: int = 0
+    points: int = 0
+
+
+class Mirror:
+    """Copies runs of a home to the MLflow store in it."""
+
+    def __init__(self, store: Store, picture: Picture) -> None:
+        self.store, self.picture = store, picture
+        self.uri = uri(store)
+        self._drawn: dict[str, float] = {}
+        self._checked: set[str] = set()  # runs that MLflow was seen to have
+
+    def sync(self) -> Copied | None:
+        """Copy all that is new; None when another mirror is at work."""
+        with _only_one(self.store) as alone:
+            if not alone:
+                return None
+            return self._pass(_client(self.store))
+
+    def follow(self) -> Copied | None:
+        """Copy until no run is queued or running, and everything is copied; None when another mirror is at work."""
+        with _only_one(self.store) as alone:
+            if not alone:
+                return None
+            client, total = _client(self.store), Copied()
+            while True:
+                self.store.reap()
+                active = any(run.status in ("queued", "running") for run in self.store.runs())
+                copied = self._pass(client)
+                total.runs, total.points = max(total.runs, copied.runs), total.points + copied.points
+                if not active:
+                    return total
+                time.sleep(_PAUSE)
+
+    def _pass(self, client: Any) -> Copied:
+        copied = Copied()
+        for run in self.store.runs():
+            points = self._run(client, run)
+            copied.points += points or 0
+            copied.runs += points is not None
+        return copied
+
+    def _run(self, client: Any, run: Run) -> int | None:
+        """Copy one run; returns the points written, or None when nothing about it was new."""
+        done = self.store.mirrored(run.id)
+        stamp = json.dumps([run.status, run.attempt, run.env_steps, run.heartbeat_at, run.score, run.finished_at])
+        artifacts = {f"artifact:{a.path}": repr(a.created_at) for a in self.store.artifacts(run.id)}
+        current = done.get("stamp") == stamp and all(done.get(key) == value for key, value in artifacts.items())
+        if "run" in done and run.id not in self._checked and not self._exists(client, done["run"]):
+            done, current = {}, False
+        self._checked.add(run.id)
+        if current:
+            return None
+        if "run" not in done:
+            self.store.forget_mirrored(run.id)
+            done = {"run": self._create(client, run)}
+            self.store.mark_mirrored(run.id, done)
+        there = done["run"]
+        points = self._metrics(client, run, there, done)
+        for key, value in artifacts.items():
+            relative = Path(key.removeprefix("artifact:"))
+            path = self.store.folder(run.id) / relative
+            if done.get(key) != value and path.is_file():
+                client.log_artifact(there, str(path), str(relative.parent) if relative.parent.name else None)
+                self.store.mark_mirrored(run.id, {key: value})
+        self._curve(client, run, there)
+        self._status(client, run, there)
+        self.store.mark_mirrored(run.id, {"stamp": stamp})
+        return points
+
+    def _create(self, client: Any, run: Run) -> str:
+        """A new run in the experiment named as the task."""
+        from mlflow.entities import Param
+
+        experiment = client.get_experiment_by_name(run.task)
+        identifier = experiment.experiment_id if experiment else client.create_experiment(run.task)
+        tags = {
+            "mlflow.runName": run.name,
+            "mlflow.user": os.environ.get("USER", "dreamctl"),
+            "mlflow.source.name": "dreamctl",
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.git.commit": run.git_commit,
+            "mlflow.source.git.branch": run.git_branch,
+            "git_commit": run.git_commit,
+            "git_branch": run.git_branch,
+            "git_dirty": run.git_dirty,
+            "task": run.task,
+            "method": run.method,
+            "objective": run.objective,
+            "seed": run.seed,
+            "preset": run.preset,
+            "dreamctl.run": run.id,
+            "dreamctl.digest": run.digest,
+        } | {f"tag.{tag}": "true" for tag in run.tags}
+        created = client.create_run(
+            identifier,
+            start_time=round(1000 * (run.started_at or run.created_at)),
+            tags={key: str(value) for key, value in tags.items() if value is not None},
+            run_name=run.name,
+        )
+        params = {"task": run.task, "seed": run.seed, "preset": run.preset} | run.config
+        client.log_batch(created.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        if run.git_diff:
+            client.log_text(created.info.run_id, run.git_diff, "code.diff")
+        return created.info.run_id
+
+    def _metrics(self, client: Any, run: Run, there: str, done: dict[str, str]) -> int:
+        """Send points behind each metric's last copied step, in batches; returns how many."""
+        from mlflow.entities import Metric
+
+        names = self.store.last_scalars(run.id)
+        new = [
+            point
+            for name, last in names.items()
+            if last.step > int(done.get(f"scalar:{name}", -1))
+            for point in self.store.scalars(run.id, name, after=int(done.get(f"scalar:{name}", -1)))
+        ]
+        for start in range(0, len(new), _BATCH):
+            batch = new[start : start + _BATCH]
+            client.log_batch(there, metrics=[Metric(p.name, p.value, round(1000 * p.wall_time), p.step) for p in batch])
+            self.store.mark_mirrored(run.id, {f"scalar:{point.name}": str(point.step) for point in batch})
+        return len(new)
+
+    def _curve(self, client: Any, run: Run, there: str) -> None:
+        """Draw and send the learning curve: of a running run now and then, of an ended one always."""
+        if not self.store.evaluations(run.id):
+            return
+        if run.status == "running" and time.monotonic() - self._drawn.get(run.id, -_CURVE_EVERY) < _CURVE_EVERY:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "learning_curve.png"
+            self.picture(self.store, run, path)
+            client.log_artifact(there, str(path))
+        self._drawn[run.id] = time.monotonic()
+
+    def _status(self, client: Any, run: Run, there: str) -> None:
+        """Set status and end time; MLflow leaves a killed process's run RUNNING for ever."""
+        ended = run.status in ("finished", "failed", "stopped")
+        if run.reason:
+            client.set_tag(there, "reason", run.reason)
+        if ended:
+            client.set_terminated(there, _STATUS[run.status], end_time=round(1000 * (run.finished_at or time.time())))
+        else:
+            client.update_run(there, status=_STATUS[run.status])
+
+    def _exists(self, client: Any, there: str) -> bool:
+        """Whether MLflow still has a run (its database may have been deleted)."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return client.get_run(there).info.lifecycle_stage == "active"
+        except MlflowException:
+            return False
+
+
+def uri(store: Store) -> str:
+    """MLflow's tracking URI: a SQLite file in the home."""
+    return f"sqlite:///{store.home / 'mlflow.db'}"
+
+
+def serve(store: Store, port: int) -> int:
+    """Run `mlflow server` over the home until it ends or Ctrl-C; returns its exit code."""
+    _initialise(store)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri(store)]
+    command += ["--artifacts-destination", str(store.home / "mlartifacts"), "--serve-artifacts"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    process = subprocess.Popen(command, env=dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true"))
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        return 0
+
+
+def _client(store: Store) -> Any:
+    """An MLflow client on the home's store."""
+    _initialise(store)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri(store))
+
+
+def _initialise(store: Store) -> None:
+    """Create MLflow's schema and its default experiment, under a lock: MLflow itself does so without one."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from filelock import FileLock
+
+    with FileLock(store.home / "mlflow.lock"):
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        SqlAlchemyStore(uri(store), str(store.home / "mlartifacts"))
+
+
+@contextmanager
+def _only_one(store: Store) -> Iterator[bool]:
+    """Hold the home's mirror lock; False when another process has it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(store.home / "mirror.lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

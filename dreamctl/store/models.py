@@ -1,0 +1,132 @@
+"""Tables of the run database. Rows leave the store detached: read them as plain records.
+
+Times are UTC seconds since the epoch; steps are environment steps. The schema's history is in `migrations`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Float, ForeignKey, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+HEAD = "0001"  # the newest migration; a test holds it to the migrations themselves
+
+STATUSES = ("queued", "running", "finished", "failed", "stopped")
+
+
+class Base(DeclarativeBase):
+    """Python types and their columns."""
+
+    type_annotation_map = {float: Float(53), dict[str, Any]: JSON, list[str]: JSON, list[float]: JSON}
+
+
+class Run(Base):
+    """One training job: what it is, how it stands, where it ran."""
+
+    __tablename__ = "run"
+
+    id: Mapped[str] = mapped_column(String(8), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+
+    task: Mapped[str] = mapped_column(String(100), index=True)
+    method: Mapped[str] = mapped_column(String(50))
+    objective: Mapped[str] = mapped_column(String(50))
+    seed: Mapped[int]
+    preset: Mapped[str] = mapped_column(String(50))
+    config: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64), index=True)  # of task, seed and config: the run's identity
+    tags: Mapped[list[str]]
+
+    status: Mapped[str] = mapped_column(String(10), index=True)
+    reason: Mapped[str | None] = mapped_column(Text)  # why it failed, one line
+    stop_requested: Mapped[bool] = mapped_column(default=False)
+    attempt: Mapped[int] = mapped_column(default=0)  # counts the workers that took this run on
+
+    steps: Mapped[int]  # environment steps to train for
+    env_steps: Mapped[int] = mapped_column(default=0)  # environment steps done
+    updates: Mapped[int] = mapped_column(default=0)
+    score: Mapped[float | None]  # mean return of the latest evaluation
+    best_score: Mapped[float | None]
+
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]  # of the first attempt
+    finished_at: Mapped[float | None]
+    heartbeat_at: Mapped[float | None]
+
+    device: Mapped[str | None] = mapped_column(String(50))
+    host: Mapped[str | None] = mapped_column(String(200))
+    pid: Mapped[int | None]
+    process_started: Mapped[float | None]  # with host and pid, names a process for good
+    git_commit: Mapped[str | None] = mapped_column(String(40))
+    git_branch: Mapped[str | None] = mapped_column(String(200))
+    git_dirty: Mapped[bool | None]
+    git_diff: Mapped[str | None] = mapped_column(Text)
+    packages: Mapped[dict[str, Any]]
+
+
+class Scalar(Base):
+    """A metric's value at an environment step."""
+
+    __tablename__ = "scalar"
+    __table_args__ = {"sqlite_with_rowid": False}  # the key is the row: half the size, twice the speed
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[float]
+    wall_time: Mapped[float]
+
+
+class Evaluation(Base):
+    """Returns of evaluation episodes. kind: 'training', 'final', or 'manual' (asked for by a user)."""
+
+    __tablename__ = "evaluation"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    env_steps: Mapped[int]
+    seed: Mapped[int]
+    returns: Mapped[list[float]]
+    mean: Mapped[float]
+    std: Mapped[float]  # population standard deviation over the episodes
+    checkpoint: Mapped[str | None] = mapped_column(String(200))  # path in the run's folder
+    video: Mapped[str | None] = mapped_column(String(200))  # path in the run's folder
+    created_at: Mapped[float]
+
+
+class Checkpoint(Base):
+    """A checkpoint file on disk; `path` is relative to the run's folder."""
+
+    __tablename__ = "checkpoint"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str] = mapped_column(String(200), primary_key=True)
+    env_steps: Mapped[int]
+    updates: Mapped[int]
+    bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[float]
+
+
+class Artifact(Base):
+    """A file worth keeping and showing; `path` is relative to the run's folder."""
+
+    __tablename__ = "artifact"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str] = mapped_column(String(200), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    bytes: Mapped[int]
+    created_at: Mapped[float]
+
+
+class Mirrored(Base):
+    """How far a run has been copied to MLflow: 'run' -> its id there, 'scalar:NAME' -> the last step, and so on."""
+
+    __tablename__ = "mirrored"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)

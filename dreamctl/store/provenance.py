@@ -1,0 +1,61 @@
+"""Where a run comes from: the machine, the code, the packages."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("dreamctl", "torch", "numpy", "dm_control", "mujoco", "mlflow", "sqlalchemy")
+
+
+def collect() -> dict[str, Any]:
+    """The provenance columns of a run: git_commit, git_branch, git_dirty, git_diff (None outside git), packages."""
+    packages = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {"packages": packages}
+    diff = _git("diff", "HEAD") or ""
+    return {
+        "packages": packages,
+        "git_commit": commit,
+        "git_branch": _git("rev-parse", "--abbrev-ref", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_diff": diff or None,
+    }
+
+
+def this_process() -> dict[str, Any]:
+    """host, pid and process_started: together they name this process for good."""
+    import psutil
+
+    process = psutil.Process()
+    return {"host": socket.gethostname(), "pid": process.pid, "process_started": process.create_time()}
+
+
+def is_alive(pid: int, started: float) -> bool:
+    """Whether the process `pid` of this host that started at `started` still runs."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the folder that this code lies in, or None."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

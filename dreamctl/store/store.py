@@ -1,0 +1,368 @@
+"""The run database: the life cycle of runs and what is known of them. The source of truth, written first.
+
+A run goes queued -> running -> finished | failed | stopped; failed and stopped runs can be taken on again. Whoever
+trains a run claims it and gets an attempt number, which every later write must carry: a worker that was thought dead
+and comes back cannot overwrite its successor.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import secrets
+import socket
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from dreamctl.errors import BadInput, StaleAttempt, UnknownRun
+from dreamctl.store import database, provenance
+from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar
+
+
+class Point(NamedTuple):
+    """One value of a metric: name, environment step, value, UTC seconds."""
+
+    name: str
+    step: int
+    value: float
+    wall_time: float
+
+
+def open_store(home: str | Path | None = None, create: bool = True) -> Store:
+    """The store of a home (argument, DREAMCTL_HOME or runs/).
+
+    With `create` False a home without a database reads as empty and nothing is written. Raises `HomeError`.
+    """
+    folder = database.resolve_home(home)
+    url = database.resolve_url(folder)
+    if not create and url.startswith("sqlite") and not (folder / "dreamctl.db").exists():
+        return Store(folder, database.empty())
+    database.prepare_home(folder)
+    return Store(folder, database.connect(url, folder))
+
+
+class Store:
+    """Everything that is known of the runs of one home."""
+
+    def __init__(self, home: Path, engine: Engine) -> None:
+        self.home = home
+        self._engine = engine
+        self._writer = engine.execution_options(write=True)
+
+    def folder(self, run_id: str) -> Path:
+        """Where the files of a run are."""
+        return self.home / run_id
+
+    # Life cycle
+
+    def create_run(
+        self,
+        *,
+        task: str,
+        seed: int,
+        config: Mapping[str, Any],
+        digest: str,
+        preset: str,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Run:
+        """A new run, queued. Without a name it is called task-method-sSEED, and -2, -3, ... if that is taken.
+
+        `BadInput` for a name that is taken or not made of letters, digits, '.', '_' and '-'.
+        """
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name):
+            raise BadInput(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
+        origin = provenance.collect()
+        base = f"{task}-{config['method']}-s{seed}"
+        with self._write() as session:
+            taken = set(session.scalars(select(Run.name)))
+            if name in taken:
+                raise BadInput(f"there is a run named {name!r} already: choose another --name")
+            run = Run(
+                id=secrets.token_hex(4),
+                name=name or next(n for n in _names(base) if n not in taken),
+                task=task,
+                method=config["method"],
+                objective=config["objective"],
+                seed=seed,
+                preset=preset,
+                config=dict(config),
+                digest=digest,
+                tags=list(tags),
+                status="queued",
+                steps=config["steps"],
+                created_at=time.time(),
+                **origin,
+            )
+            session.add(run)
+        return run
+
+    def claim(self, run_id: str, device: str) -> int:
+        """Take a run on for this process; returns the attempt number.
+
+        One statement decides, so of several processes one wins; `BadInput` for the others, and for finished runs.
+        """
+        now = time.time()
+        statement = (
+            update(Run)
+            .where(Run.id == run_id, Run.status.in_(("queued", "failed", "stopped")))
+            .values(
+                status="running",
+                reason=None,
+                stop_requested=False,
+                attempt=Run.attempt + 1,
+                device=device,
+                started_at=func.coalesce(Run.started_at, now),
+                finished_at=None,
+                heartbeat_at=now,
+                **provenance.this_process(),
+            )
+            .returning(Run.attempt)
+        )
+        with self._write() as session:
+            attempt = session.execute(statement).scalar()
+        if attempt is None:
+            raise BadInput(f"run {run_id} cannot be taken on: it is {self.find(run_id).status}")
+        return attempt
+
+    def heartbeat(self, run_id: str, attempt: int, *, env_steps: int, updates: int, scalars: Sequence[Point]) -> bool:
+        """Sign of life, progress and buffered metrics in one transaction; returns whether a stop was asked for.
+
+        Points that are there already are overwritten. Raises `StaleAttempt`.
+        """
+        values = {"heartbeat_at": time.time(), "env_steps": env_steps, "updates": updates}
+        with self._write() as session:
+            stop = self._update(session, run_id, attempt, values)
+            if scalars:
+                insert = self._insert(Scalar)
+                changed = {"value": insert.excluded.value, "wall_time": insert.excluded.wall_time}
+                upsert = insert.on_conflict_do_update(index_elements=["run_id", "name", "step"], set_=changed)
+                session.execute(upsert, [{"run_id": run_id, **point._asdict()} for point in scalars])
+        return stop
+
+    def finish(self, run_id: str, attempt: int, status: str, reason: str | None = None) -> None:
+        """End an attempt: finished, failed (with a reason of one line) or stopped. Raises `StaleAttempt`."""
+        with self._write() as session:
+            values = {"status": status, "reason": reason, "finished_at": time.time(), "stop_requested": False}
+            self._update(session, run_id, attempt, values)
+
+    def request_stop(self, run_id: str) -> None:
+        """Ask the worker of a running run to stop; it sees that at its next heartbeat."""
+        with self._write() as session:
+            session.execute(update(Run).where(Run.id == run_id).values(stop_requested=True))
+
+    def reap(self) -> list[Run]:
+        """Find runs whose process on this host is gone (killed, crashed machine) and mark them failed."""
+        host = socket.gethostname()
+        dead = [
+            run
+            for run in self.runs(status="running")
+            if run.host == host and not provenance.is_alive(run.pid or 0, run.process_started or 0)
+        ]
+        reaped = []
+        for run in dead:
+            try:
+                self.finish(run.id, run.attempt, "failed", "the worker died (killed, or the machine went down)")
+                reaped.append(run)
+            except StaleAttempt:  # it ended, or somebody else was faster
+                continue
+        return reaped
+
+    # Records
+
+    def record_evaluation(
+        self,
+        run_id: str,
+        *,
+        kind: str,
+        env_steps: int,
+        seed: int,
+        returns: Sequence[float],
+        checkpoint: str | None = None,
+        video: str | None = None,
+        attempt: int | None = None,
+    ) -> Evaluation:
+        """Keep an evaluation; those of a training run set its score, and replace the one of the same step."""
+        mean = statistics.fmean(returns)
+        row = Evaluation(
+            run_id=run_id,
+            kind=kind,
+            env_steps=env_steps,
+            seed=seed,
+            returns=list(returns),
+            mean=mean,
+            std=statistics.pstdev(returns),
+            checkpoint=checkpoint,
+            video=video,
+            created_at=time.time(),
+        )
+        with self._write() as session:
+            if attempt is not None:
+                same = (Evaluation.run_id == run_id, Evaluation.env_steps == env_steps, Evaluation.kind == kind)
+                session.execute(delete(Evaluation).where(*same))
+                best = session.scalar(
+                    select(func.max(Evaluation.mean)).where(Evaluation.run_id == run_id, Evaluation.kind != "manual")
+                )
+                best = mean if best is None else max(best, mean)
+                self._update(session, run_id, attempt, {"score": mean, "best_score": best})
+            session.add(row)
+        return row
+
+    def record_checkpoint(
+        self, run_id: str, attempt: int, *, path: str, env_steps: int, updates: int, bytes: int, sha256: str
+    ) -> None:
+        """Keep note of a checkpoint file; one of the same path is replaced."""
+        row = Checkpoint(
+            run_id=run_id,
+            path=path,
+            env_steps=env_steps,
+            updates=updates,
+            bytes=bytes,
+            sha256=sha256,
+            created_at=time.time(),
+        )
+        with self._write() as session:
+            self._update(session, run_id, attempt, {"heartbeat_at": time.time()})
+            session.merge(row)
+
+    def forget_checkpoint(self, run_id: str, path: str) -> None:
+        """Drop the note of a checkpoint whose file is to be removed."""
+        with self._write() as session:
+            session.execute(delete(Checkpoint).where(Checkpoint.run_id == run_id, Checkpoint.path == path))
+
+    def record_artifact(self, run_id: str, *, path: str, kind: str) -> None:
+        """Keep note of a file in the run's folder."""
+        size = (self.folder(run_id) / path).stat().st_size
+        with self._write() as session:
+            session.merge(Artifact(run_id=run_id, path=path, kind=kind, bytes=size, created_at=time.time()))
+
+    def mark_mirrored(self, run_id: str, values: Mapping[str, str]) -> None:
+        """Set how far a run has been copied to MLflow."""
+        with self._write() as session:
+            for key, value in values.items():
+                session.merge(Mirrored(run_id=run_id, key=key, value=value))
+
+    def forget_mirrored(self, run_id: str) -> None:
+        """Forget that a run has been copied to MLflow, so that it is copied again."""
+        with self._write() as session:
+            session.execute(delete(Mirrored).where(Mirrored.run_id == run_id))
+
+    # Queries
+
+    def find(self, reference: str) -> Run:
+        """The run of that id or name, or the only one that begins so. `UnknownRun` names what is near."""
+        runs = self.runs()
+        for run in runs:
+            if reference in (run.id, run.name):
+                return run
+        matches = [run for run in runs if run.id.startswith(reference) or run.name.startswith(reference)]
+        if len(matches) == 1 and reference:
+            return matches[0]
+        if matches:
+            names = ", ".join(f"{run.name} ({run.id})" for run in matches[:5])
+            raise UnknownRun(f"{reference!r} could be {len(matches)} runs: {names}: write more of the name or id")
+        close = difflib.get_close_matches(reference, [run.name for run in runs], n=1, cutoff=0.5)
+        hint = f", did you mean {close[0]!r}?" if close else ""
+        raise UnknownRun(f"no run {reference!r} in {self.home}{hint or ' (dreamctl ls lists them)'}")
+
+    def get(self, run_id: str) -> Run:
+        """The run of that id."""
+        with Session(self._engine) as session:
+            return session.get_one(Run, run_id)
+
+    def runs(self, **filters: str) -> list[Run]:
+        """All runs in the order of their creation; filters are columns (status="running"), `tag` among the tags."""
+        tag = filters.pop("tag", None)
+        with Session(self._engine) as session:
+            found = session.scalars(select(Run).filter_by(**filters).order_by(Run.created_at, Run.id)).all()
+        return [run for run in found if tag is None or tag in run.tags]
+
+    def last_scalars(self, run_id: str) -> dict[str, Point]:
+        """The newest point of each metric."""
+        newest = (
+            select(Scalar.name, func.max(Scalar.step).label("step"))
+            .where(Scalar.run_id == run_id)
+            .group_by(Scalar.name)
+            .subquery()
+        )
+        statement = (
+            select(Scalar.name, Scalar.step, Scalar.value, Scalar.wall_time)
+            .join(newest, (Scalar.name == newest.c.name) & (Scalar.step == newest.c.step))
+            .where(Scalar.run_id == run_id)
+            .order_by(Scalar.name)
+        )
+        with self._engine.connect() as connection:
+            return {row.name: Point(*row) for row in connection.execute(statement)}
+
+    def scalars(self, run_id: str, name: str, after: int = -1) -> list[Point]:
+        """The points of a metric behind step `after`, in order."""
+        statement = (
+            select(Scalar.name, Scalar.step, Scalar.value, Scalar.wall_time)
+            .where(Scalar.run_id == run_id, Scalar.name == name, Scalar.step > after)
+            .order_by(Scalar.step)
+        )
+        with self._engine.connect() as connection:
+            return [Point(*row) for row in connection.execute(statement)]
+
+    def evaluations(self, run_id: str) -> list[Evaluation]:
+        """All evaluations, by environment steps."""
+        return self._all(Evaluation, run_id, Evaluation.env_steps, Evaluation.created_at)
+
+    def checkpoints(self, run_id: str) -> list[Checkpoint]:
+        """All checkpoints that are kept, oldest first."""
+        return self._all(Checkpoint, run_id, Checkpoint.env_steps, Checkpoint.updates)
+
+    def artifacts(self, run_id: str) -> list[Artifact]:
+        """All artifacts, oldest first."""
+        return self._all(Artifact, run_id, Artifact.created_at, Artifact.path)
+
+    def mirrored(self, run_id: str) -> dict[str, str]:
+        """How far a run has been copied to MLflow."""
+        return {row.key: row.value for row in self._all(Mirrored, run_id, Mirrored.key)}
+
+    def _all(self, table: type[Any], run_id: str, *order: Any) -> list[Any]:
+        with Session(self._engine) as session:
+            return list(session.scalars(select(table).where(table.run_id == run_id).order_by(*order)))
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        """A write transaction; what is added stays readable afterwards."""
+        try:
+            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
+        except IntegrityError as error:
+            raise BadInput(f"the run database refused that: {error.orig}") from error
+
+    def _update(self, session: Session, run_id: str, attempt: int, values: Mapping[str, Any]) -> bool:
+        """Change a run that is still this attempt's; returns whether a stop was asked for before the change."""
+        owned = (Run.id == run_id, Run.attempt == attempt, Run.status == "running")
+        stop = session.scalar(select(Run.stop_requested).where(*owned))
+        if stop is None:
+            raise StaleAttempt(f"run {run_id} is no longer in the hands of attempt {attempt}")
+        session.execute(update(Run).where(*owned).values(**values))
+        return stop
+
+    def _insert(self, table: type[Any]) -> Any:
+        """An INSERT that can say ON CONFLICT, for the database at hand."""
+        if self._engine.dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            return postgresql.insert(table)
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+
+
+def _names(base: str) -> Iterable[str]:
+    """base, base-2, base-3, ..."""
+    yield base
+    for number in range(2, 1_000_000):
+        yield f"{base}-{number}"
