@@ -29,8 +29,11 @@ def main() -> None:
     except DreamctlError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:  # an unknown command or option, a value that does not parse
-        message = error.format_message().replace("\n", " ").strip()
-        _fail(f"{message} (see dreamctl --help)" if message else "no command given: see dreamctl --help", 2)
+        message = error.format_message().strip()
+        if message.startswith("Usage:"):  # no command: the help itself
+            print(message, file=sys.stderr)
+            sys.exit(2)
+        _fail(f"{' '.join(message.split())} (see dreamctl --help)", 2)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:  # `dreamctl ls | head`

@@ -41,10 +41,10 @@ def run(
     else:
         if task is None:
             raise BadInput("which task? dreamctl run TASK, for example: dreamctl run cartpole_balance --preset tiny")
-        wanted = spec.parse(task, seed or 0, preset or "paper", set_ or [])
+        wanted = spec.parse(task, seed or 0, preset or "paper", set_ or [], name, tag or [])
         preflight.check(device)
         store = open_store(home)
-        record = launch.submit(store, wanted, name, tag or [])
+        record = launch.submit(store, wanted)
     typer.echo(f"run {record.name} ({record.id}) in {store.folder(record.id)}")
     mirror = launch.spawn_mirror(store)
     if inline:

@@ -38,7 +38,7 @@ def newest_whole(store: Store, run: Run) -> tuple[Path | None, list[Path]]:
 
     None when there is no checkpoint: the run then starts again, and being deterministic loses nothing but time.
     """
-    damaged = []
+    damaged: list[Path] = []
     for checkpoint in reversed(store.checkpoints(run.id)):
         path = store.folder(run.id) / checkpoint.path
         if path.is_file() and sha256(path) == checkpoint.sha256:

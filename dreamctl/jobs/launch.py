@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.store import Run, Store
@@ -16,7 +15,7 @@ from dreamctl.store import Run, Store
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
 
-def submit(store: Store, spec: RunSpec, name: str | None = None, tags: Sequence[str] = ()) -> Run:
+def submit(store: Store, spec: RunSpec) -> Run:
     """Store a run, queued, and make its folder."""
     run = store.create_run(
         task=spec.task,
@@ -24,8 +23,8 @@ def submit(store: Store, spec: RunSpec, name: str | None = None, tags: Sequence[
         config=spec.config.to_dict(),
         digest=spec.digest,
         preset=spec.preset,
-        name=name,
-        tags=tags,
+        name=spec.name,
+        tags=spec.tags,
     )
     folder = store.folder(run.id)
     folder.mkdir(parents=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from dreamctl.errors import HomeError
 from dreamctl.store.models import HEAD, Base
@@ -46,7 +46,7 @@ def connect(url: str, home: Path) -> Engine:
     try:
         engine = _engine(url)
         _migrate(engine, home)
-    except (OperationalError, OSError) as error:
+    except (ArgumentError, DatabaseError, ImportError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         raise HomeError(f"cannot open the run database {url}: {cause}") from error
     return engine

@@ -116,7 +116,8 @@ class Mirror:
         from mlflow.entities import Param
 
         experiment = client.get_experiment_by_name(run.task)
-        identifier = experiment.experiment_id if experiment else client.create_experiment(run.task)
+        artifacts = str(self.store.home / "mlartifacts" / run.task)
+        identifier = experiment.experiment_id if experiment else client.create_experiment(run.task, artifacts)
         tags = {
             "mlflow.runName": run.name,
             "mlflow.user": os.environ.get("USER", "dreamctl"),

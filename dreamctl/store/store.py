@@ -8,7 +8,6 @@ and comes back cannot overwrite its successor.
 from __future__ import annotations
 
 import difflib
-import re
 import secrets
 import socket
 import statistics
@@ -76,10 +75,8 @@ class Store:
     ) -> Run:
         """A new run, queued. Without a name it is called task-method-sSEED, and -2, -3, ... if that is taken.
 
-        `BadInput` for a name that is taken or not made of letters, digits, '.', '_' and '-'.
+        `BadInput` for a name that is taken.
         """
-        if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name):
-            raise BadInput(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
         origin = provenance.collect()
         base = f"{task}-{config['method']}-s{seed}"
         with self._write() as session:

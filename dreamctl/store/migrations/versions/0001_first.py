@@ -1,5 +1,7 @@
 """The first schema."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -7,7 +9,7 @@ revision = "0001"
 down_revision = None
 
 
-def _run_id(**options: object) -> sa.Column:  # type: ignore[type-arg]
+def _run_id(**options: Any) -> sa.Column[str]:
     return sa.Column("run_id", sa.String(8), sa.ForeignKey("run.id", ondelete="CASCADE"), nullable=False, **options)
 
 

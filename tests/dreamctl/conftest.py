@@ -1,0 +1,46 @@
+"""A store in a folder of its own, and a real run small enough for tests."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from agent.config import make
+from dreamctl.jobs.spec import RunSpec
+from dreamctl.store import open_store
+
+# A whole run in about five seconds, most of them imports.
+QUICK = [
+    "steps=240",
+    "episode_length=40",
+    "updates=3",
+    "batch_length=5",
+    "eval_every=80",
+    "checkpoint_every=80",
+]  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path / "home")
+
+
+def spec(seed=0, **settings) -> RunSpec:
+    overrides = dict(item.split("=") for item in QUICK) | settings
+    return RunSpec("pendulum_swingup", seed, make("smoke", overrides), "smoke")
+
+
+def cli(*arguments, home=None, **environment) -> subprocess.CompletedProcess:
+    """Run the program as a user does."""
+    command = [sys.executable, "-m", "dreamctl", *map(str, arguments)]
+    if home is not None:
+        command += ["--home", str(home)]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("DREAMCTL")} | environment
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, env=env)
+
+
+def quick_run(*arguments, home, task="pendulum_swingup") -> subprocess.CompletedProcess:
+    """`dreamctl run` of the quick run."""
+    settings = [part for item in QUICK for part in ("--set", item)]
+    return cli("run", task, "--preset", "smoke", *settings, *arguments, home=home)

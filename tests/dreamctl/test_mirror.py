@@ -1,0 +1,125 @@
+"""The mirror against a real MLflow store."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dreamctl.jobs.launch import submit
+from dreamctl.store import Point, open_store
+from tests.dreamctl.conftest import spec
+
+
+def draw(store, run, path):
+    """A picture that costs nothing: drawing is not under test here."""
+    path.write_bytes(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory):
+    """A store with finished, failed, stopped, queued and killed runs, mirrored; the mirror and an MLflow client."""
+    from mlflow import MlflowClient
+
+    from dreamctl.store.mirror import Mirror
+
+    store = open_store(tmp_path_factory.mktemp("home"))
+    for status in ("finished", "failed", "stopped"):
+        run = submit(store, spec(seed=1))
+        attempt = store.claim(run.id, "cpu")
+        points = [Point(f"m{k}", 40 * step, step + k, 1e9 + step) for k in range(5) for step in range(500)]
+        store.heartbeat(run.id, attempt, env_steps=240, updates=1, scalars=points)
+        store.record_evaluation(run.id, kind="final", env_steps=240, seed=0, returns=[1, 2], attempt=attempt)
+        store.finish(run.id, attempt, status, "it broke" if status == "failed" else None)
+    submit(store, spec(seed=2))
+    code = "import sys; from dreamctl.store import open_store; open_store(sys.argv[1]).claim(sys.argv[2], 'cpu')"
+    lost = submit(store, spec(seed=3))
+    subprocess.run([sys.executable, "-c", code, str(store.home), lost.id], check=True)
+    store.reap()
+    mirror = Mirror(store, draw)
+    copied = mirror.sync()
+    assert (copied.runs, copied.points) == (5, 7500)
+    return store, mirror, MlflowClient(tracking_uri=mirror.uri)
+
+
+def there(store, client):
+    """MLflow's runs by dreamctl's id."""
+    (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
+    return {run.data.tags["dreamctl.run"]: run for run in client.search_runs([experiment.experiment_id])}
+
+
+def test_statuses_and_times(mirrored):
+    store, _, client = mirrored
+    found = there(store, client)
+    statuses = {(run.seed, run.status): found[run.id].info for run in store.runs()}
+    assert {key: info.status for key, info in statuses.items()} == {
+        (1, "finished"): "FINISHED",
+        (1, "failed"): "FAILED",
+        (1, "stopped"): "KILLED",
+        (2, "queued"): "SCHEDULED",
+        (3, "failed"): "FAILED",
+    }
+    for run in store.runs():
+        info = found[run.id].info
+        if run.finished_at:
+            assert info.end_time == round(1000 * run.finished_at) and info.start_time == round(1000 * run.started_at)
+
+
+def test_metrics_are_the_stores(mirrored):
+    store, _, client = mirrored
+    run = store.runs(status="finished")[0]
+    for name in store.last_scalars(run.id):
+        history = client.get_metric_history(there(store, client)[run.id].info.run_id, name)
+        expected = [(p.step, p.value, round(1000 * p.wall_time)) for p in store.scalars(run.id, name)]
+        assert sorted((m.step, m.value, m.timestamp) for m in history) == expected
+
+
+def test_artifacts_and_reason(mirrored):
+    store, _, client = mirrored
+    run = [run for run in store.runs() if run.reason == "it broke"][0]
+    copy = there(store, client)[run.id]
+    files = {file.path for file in client.list_artifacts(copy.info.run_id)}
+    assert {"config.json", "learning_curve.png"} <= files and copy.data.tags["reason"] == "it broke"
+    assert copy.info.artifact_uri.startswith(str(store.home / "mlartifacts"))
+
+
+def test_nothing_is_copied_twice(mirrored):
+    store, mirror, client = mirrored
+    copied = mirror.sync()
+    assert (copied.runs, copied.points) == (0, 0)
+
+
+def test_points_sent_again_after_a_crash_are_not_doubled(mirrored):
+    """A crash after MLflow has a batch and before the store knows: the cursor is behind."""
+    from dreamctl.store.mirror import Mirror
+
+    store, _, client = mirrored
+    run = store.runs(status="finished")[0]
+    store.mark_mirrored(run.id, {"scalar:m0": "400", "stamp": "old"})
+    assert Mirror(store, draw).sync().points == 489
+    history = client.get_metric_history(there(store, client)[run.id].info.run_id, "m0")
+    assert len(history) == 500
+
+
+def test_one_mirror_at_a_time(mirrored):
+    from filelock import FileLock
+
+    store, mirror, _ = mirrored
+    with FileLock(store.home / "mirror.lock"):
+        assert mirror.sync() is None and mirror.follow() is None
+
+
+def test_a_deleted_mlflow_database_is_filled_again(mirrored):
+    from mlflow import MlflowClient
+
+    from dreamctl.store.mirror import Mirror
+
+    store, _, _ = mirrored
+    for path in store.home.glob("mlflow.db*"):
+        os.unlink(path)
+    code = "import sys; from dreamctl.store import open_store; from dreamctl.store.mirror import Mirror\n"
+    code += "from tests.dreamctl.test_mirror import draw; print(Mirror(open_store(sys.argv[1]), draw).sync())"
+    done = subprocess.run([sys.executable, "-c", code, str(store.home)], capture_output=True, text=True, check=True)
+    assert "points=7500" in done.stdout
+    client = MlflowClient(tracking_uri=Mirror(store, draw).uri)
+    assert len(there(store, client)) == 5

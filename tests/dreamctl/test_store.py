@@ -1,0 +1,203 @@
+"""The run database: life cycle, concurrency with real processes, migrations, errors."""
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+from sqlalchemy import create_engine, inspect
+
+from dreamctl.errors import BadInput, HomeError, StaleAttempt, UnknownRun
+from dreamctl.jobs.launch import submit
+from dreamctl.store import Point, open_store
+from dreamctl.store.models import HEAD, Base
+from tests.dreamctl.conftest import spec
+
+
+def test_life_cycle(store):
+    run = submit(store, spec())
+    assert (run.status, run.name, run.attempt) == ("queued", "pendulum_swingup-dreamer-s0", 0)
+    attempt = store.claim(run.id, "cpu")
+    running = store.get(run.id)
+    assert (attempt, running.status, running.pid, running.device) == (1, "running", os.getpid(), "cpu")
+    store.record_evaluation(run.id, kind="training", env_steps=80, seed=0, returns=[1, 3], attempt=attempt)
+    store.record_evaluation(run.id, kind="final", env_steps=240, seed=0, returns=[1, 1], attempt=attempt)
+    store.finish(run.id, attempt, "finished")
+    done = store.get(run.id)
+    assert (done.status, done.score, done.best_score) == ("finished", 1.0, 2.0)
+    assert done.started_at <= done.finished_at
+    assert done.packages["torch"] and done.config["steps"] == 240
+    with pytest.raises(BadInput, match="it is finished"):
+        store.claim(run.id, "cpu")
+
+
+def test_a_revived_worker_cannot_write(store):
+    run = submit(store, spec())
+    first = store.claim(run.id, "cpu")
+    store.finish(run.id, first, "failed", "thought dead")
+    second = store.claim(run.id, "cpu")
+    for write in (
+        lambda: store.heartbeat(run.id, first, env_steps=9, updates=9, scalars=[Point("x", 1, 1.0, 0.0)]),
+        lambda: store.finish(run.id, first, "finished"),
+        lambda: store.record_evaluation(run.id, kind="final", env_steps=1, seed=0, returns=[1], attempt=first),
+        lambda: store.record_checkpoint(run.id, first, path="x", env_steps=1, updates=1, bytes=1, sha256=""),
+    ):
+        with pytest.raises(StaleAttempt):
+            write()
+    assert store.last_scalars(run.id) == {} and store.evaluations(run.id) == [] and store.checkpoints(run.id) == []
+    store.finish(run.id, second, "finished")
+
+
+def test_points_written_again_are_not_doubled(store):
+    run = submit(store, spec())
+    attempt = store.claim(run.id, "cpu")
+    for value in (1.0, 2.0):
+        points = [Point("loss", step, value, 0.0) for step in range(3)]
+        assert store.heartbeat(run.id, attempt, env_steps=3, updates=1, scalars=points) is False
+    assert [p.value for p in store.scalars(run.id, "loss")] == [2.0, 2.0, 2.0]
+    assert [p.step for p in store.scalars(run.id, "loss", after=1)] == [2]
+    assert store.last_scalars(run.id)["loss"].step == 2
+
+
+def test_an_evaluation_done_again_replaces_itself(store):
+    run = submit(store, spec())
+    attempt = store.claim(run.id, "cpu")
+    for returns in ([1.0], [5.0]):
+        store.record_evaluation(run.id, kind="training", env_steps=80, seed=0, returns=returns, attempt=attempt)
+    assert [e.returns for e in store.evaluations(run.id)] == [[5.0]]
+    assert store.get(run.id).best_score == 5.0
+
+
+def test_stop_requests_reach_the_worker(store):
+    run = submit(store, spec())
+    attempt = store.claim(run.id, "cpu")
+    store.request_stop(run.id)
+    assert store.heartbeat(run.id, attempt, env_steps=0, updates=0, scalars=[]) is True
+
+
+def test_names_and_references(store):
+    first, second = submit(store, spec()), submit(store, spec())
+    assert second.name == first.name + "-2"
+    assert store.find(first.name).id == first.id and store.find(second.id[:5]).id == second.id
+    with pytest.raises(UnknownRun, match="could be 2 runs"):
+        store.find("pendulum")
+    with pytest.raises(UnknownRun, match=f"did you mean '{first.name}'"):
+        store.find("pendulum_swingup-dremer-s0")
+    with pytest.raises(UnknownRun):
+        store.find("")
+
+
+def _write(home, run_id, attempt, worker):
+    store = open_store(home)
+    for start in range(0, 500, 10):
+        points = [Point(f"m{worker}", step, float(step), 0.0) for step in range(start, start + 10)]
+        store.heartbeat(run_id, attempt, env_steps=start, updates=start, scalars=points)
+
+
+def _claim(home, run_ids, won):
+    store = open_store(home)
+    for run_id in run_ids:
+        try:
+            won.put((run_id, store.claim(run_id, "cpu")))
+        except BadInput:
+            continue
+
+
+def _together(target, arguments):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=target, args=args) for args in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * len(processes)
+
+
+def test_four_processes_write_and_nothing_is_lost_or_locked(store):
+    run = submit(store, spec())
+    attempt = store.claim(run.id, "cpu")
+    _together(_write, [(store.home, run.id, attempt, worker) for worker in range(4)])
+    for worker in range(4):
+        assert [p.step for p in store.scalars(run.id, f"m{worker}")] == list(range(500))
+    with sqlite3.connect(store.home / "dreamctl.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_of_several_processes_one_claims(store):
+    runs = [submit(store, spec()).id for _ in range(20)]
+    won = multiprocessing.get_context("spawn").Queue()
+    _together(_claim, [(store.home, runs, won) for _ in range(4)])
+    assert sorted(won.get(timeout=5) for _ in runs) == sorted((run_id, 1) for run_id in runs)
+    assert won.empty()
+
+
+def test_several_processes_may_open_a_new_home_at_once(tmp_path):
+    _together(open_store, [(tmp_path / "home",)] * 4)
+    assert open_store(tmp_path / "home").runs() == []
+
+
+def test_a_killed_worker_is_found(store):
+    run, alive = submit(store, spec()), submit(store, spec())
+    store.claim(alive.id, "cpu")
+    code = "import sys, time; from dreamctl.store import open_store\n"
+    code += "open_store(sys.argv[1]).claim(sys.argv[2], 'cpu'); print('claimed', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(store.home), run.id], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"claimed\n"
+    assert store.reap() == []
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [(r.id, r.status) for r in store.reap()] == [(run.id, "running")]
+    assert store.get(run.id).status == "failed" and "died" in store.get(run.id).reason
+    assert store.get(alive.id).status == "running"
+    assert store.claim(run.id, "cpu") == 2
+
+
+def test_migrations_make_exactly_the_models(store):
+    from alembic.autogenerate import compare_metadata
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    with create_engine(f"sqlite:///{store.home / 'dreamctl.db'}").connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert set(inspect(connection).get_table_names()) == {*Base.metadata.tables, "alembic_version"}
+    config = Config()
+    config.set_main_option("script_location", "dreamctl:store/migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_reading_an_absent_home_writes_nothing(tmp_path):
+    store = open_store(tmp_path / "none", create=False)
+    assert store.runs() == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_homes_that_cannot_be_used(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(HomeError, match="cannot make the home"):
+        open_store(tmp_path / "file" / "home")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "dreamctl.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(HomeError, match="not a database"):
+        open_store(tmp_path / "bad")
+    store = open_store(tmp_path / "newer")
+    with sqlite3.connect(store.home / "dreamctl.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(HomeError, match="newer dreamctl"):
+        open_store(tmp_path / "newer")
+    monkeypatch.setenv("DREAMCTL_DB", "nonsense")
+    with pytest.raises(HomeError, match="cannot open the run database"):
+        open_store(tmp_path / "home")
+
+
+def test_a_thousand_points_take_well_under_a_second(store):
+    run = submit(store, spec())
+    attempt = store.claim(run.id, "cpu")
+    points = [Point("loss", step, 1.0, 0.0) for step in range(1000)]
+    start = time.perf_counter()
+    store.heartbeat(run.id, attempt, env_steps=0, updates=0, scalars=points)
+    assert time.perf_counter() - start < 1.0
