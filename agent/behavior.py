@@ -61,6 +61,8 @@ class Imagination(NamedTuple):
 class Behavior(nn.Module):
     """Action and value model and the slow copy of the value model that the targets use."""
 
+    weights: Tensor  # [H, 1], of imagined steps in both losses
+
     def __init__(self, config: Config, feature_size: int, action_size: int) -> None:
         super().__init__()
         self.config = config

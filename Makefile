@@ -1,0 +1,25 @@
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint constraints
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## set up: .venv with the pinned packages, GL libraries
+	@scripts/setup
+
+demo: install ## train a very small agent and say where everything is
+	.venv/bin/dreamctl run cartpole_balance --preset smoke
+
+test: install ## the tests
+	.venv/bin/python -m pytest
+
+test-slow: install ## tests that learn for minutes
+	.venv/bin/python -m pytest -m slow
+
+lint: install ## ruff and mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+constraints: ## write constraints.txt from what is installed in .venv
+	.venv/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' >constraints.txt

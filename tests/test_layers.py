@@ -1,0 +1,97 @@
+"""Who may import whom, and what may not be imported early."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# A module may import those above it.
+AGENT = [
+    "agent.config",
+    "agent.tasks",
+    "agent.seeds",
+    "agent.device",
+    "agent.returns",
+    "agent.distributions",
+    "agent.networks",
+    "agent.rssm",
+    "agent.objectives",
+    "agent.world_model",
+    "agent.behavior",
+    "agent.dreamer",
+    "agent.environment",
+    "agent.replay",
+    "agent.rollout",
+    "agent.checkpoints",
+    "agent.training",
+]
+FLOORS = {
+    "dreamctl.errors": {"agent"},
+    "dreamctl.store": {"agent", "dreamctl.errors", "dreamctl.store"},
+    "dreamctl.jobs": {"agent", "dreamctl.errors", "dreamctl.store", "dreamctl.jobs"},
+    "dreamctl.results": {"agent", "dreamctl.errors", "dreamctl.store", "dreamctl.results"},
+    "dreamctl.cli": {"agent", "dreamctl"},
+    "dreamctl.__main__": {"dreamctl.cli"},
+    "dreamctl": set(),
+}
+HEAVY = {"torch", "mlflow", "pandas", "matplotlib", "dm_control", "mujoco", "psutil", "alembic", "numpy", "PIL"}
+MAY_BE_HEAVY = {
+    "dreamctl.store.migrations.env",  # loaded by Alembic alone
+    "dreamctl.store.migrations.versions.0001_first",
+    "dreamctl.results.curves",  # loaded by the commands that draw
+}
+
+
+def modules(package: str) -> dict[str, ast.Module]:
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = ast.parse(path.read_text())
+    return found
+
+
+def imports(tree: ast.AST, everywhere: bool = True) -> set[str]:
+    """Modules that a file imports; with `everywhere` False only at module level, and not for type checkers alone."""
+    nodes = ast.walk(tree) if everywhere else iter(getattr(tree, "body", []))
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            module = node.module or ""
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in modules("agent") if name != "agent"])
+def test_agent_modules_import_only_those_above_them(name):
+    assert name in AGENT, f"place {name} in the list above"
+    allowed = set(AGENT[: AGENT.index(name)])
+    used = {module for module in imports(modules("agent")[name]) if module in AGENT}
+    assert used <= allowed
+    assert not any(module.startswith("dreamctl") for module in imports(modules("agent")[name]))
+
+
+@pytest.mark.parametrize("name", list(modules("dreamctl")))
+def test_dreamctl_floors(name):
+    floor = max((f for f in FLOORS if name == f or name.startswith(f + ".")), key=len)
+    for module in imports(modules("dreamctl")[name]):
+        if module.split(".")[0] in ("agent", "dreamctl") and module != "dreamctl":
+            assert any(module == f or module.startswith(f + ".") for f in FLOORS[floor]), f"{name} imports {module}"
+
+
+@pytest.mark.parametrize("name", list(modules("dreamctl")))
+def test_heavy_imports_happen_where_they_are_used(name):
+    tree = modules("dreamctl")[name]
+    early = {module.split(".")[0] for module in imports(tree, everywhere=False)} & HEAVY
+    assert not early or name in MAY_BE_HEAVY
+    if "mlflow" in {module.split(".")[0] for module in imports(tree)}:
+        assert name == "dreamctl.store.mirror"
+
+
+def test_the_config_and_the_tasks_need_nothing_heavy():
+    for name in ("agent", "agent.config", "agent.tasks"):
+        assert not {module.split(".")[0] for module in imports(modules("agent")[name])} & HEAVY
