@@ -1,0 +1,43 @@
+"""README and docs keep their promises: links resolve, commands and names exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_names_the_two_commands_that_the_makefile_has():
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in ("demo", "test", "install"):
+        assert f"make {target}" in readme and re.search(rf"^{target}:", makefile, re.M)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_names_that_a_page_speaks_of_exist(page):
+    text = page.read_text()
+    for path in re.findall(r"`((?:agent|dreamctl|tests|docs|benchmarks|scripts)/[\w/.]+\.\w+)`", text):
+        assert (ROOT / path).exists(), path
+    source = "\n".join(path.read_text() for path in (ROOT / "agent").glob("*.py"))
+    for owner, name in re.findall(r"`(?:(\w+)\.)(\w+)`", text):
+        if (ROOT / "agent" / f"{owner}.py").exists() or re.search(rf"class {owner}\b", source):
+            assert re.search(rf"(def|class) {name}\b|\b{name}\b\s*[:=]", source), f"{owner}.{name}"
+
+
+def test_commands_of_the_readme_exist():
+    from typer.main import get_command
+
+    from dreamctl.cli import app
+
+    commands = set(get_command(app).commands)
+    used = set(re.findall(r"^ *(?:\$ )?dreamctl (\w+)", (ROOT / "README.md").read_text(), re.M))
+    assert used and used <= commands
