@@ -158,8 +158,8 @@ class Run:
         self.evaluated = self.env_steps
 
     def save(self) -> None:
-        """Write a checkpoint."""
-        path = self.folder / "checkpoints" / f"{self.env_steps:010d}.pt"
+        """Write a checkpoint, named by environment steps and updates."""
+        path = self.folder / "checkpoints" / f"{self.env_steps:010d}-{self.updates}.pt"
         checkpoints.save(
             path,
             {

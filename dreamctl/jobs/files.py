@@ -48,10 +48,13 @@ def newest_whole(store: Store, run: Run) -> tuple[Path | None, list[Path]]:
 
 
 def best(store: Store, run: Run) -> Checkpoint | None:
-    """The checkpoint of the best evaluation among those that are kept (the newest of equals)."""
+    """The checkpoint of the best evaluation among those that are kept (the newest of equals).
+
+    Of several at the same environment steps the one with the fewest updates is what was evaluated.
+    """
     scores = {e.env_steps: e.mean for e in store.evaluations(run.id) if e.kind != "manual"}
     scored = [c for c in store.checkpoints(run.id) if c.env_steps in scores]
-    return max(scored, key=lambda c: (scores[c.env_steps], c.env_steps), default=None)
+    return max(scored, key=lambda c: (scores[c.env_steps], c.env_steps, -c.updates), default=None)
 
 
 def choose(store: Store, run: Run, which: str) -> Checkpoint:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -208,11 +209,14 @@ def serve(store: Store, port: int) -> int:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri(store)]
     command += ["--artifacts-destination", str(store.home / "mlartifacts"), "--serve-artifacts"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    process = subprocess.Popen(command, env=dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true"))
+    # a session of its own: Ctrl-C is ours to pass on, to all of the server's processes at once
+    process = subprocess.Popen(
+        command, env=dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true"), start_new_session=True
+    )
     try:
         return process.wait()
     except KeyboardInterrupt:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         return 0
 

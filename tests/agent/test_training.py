@@ -90,7 +90,7 @@ def test_schedule_of_algorithm_1(whole):
         160: (1, False),
         240: (2, True),
     }
-    assert [path.name for path in whole.files] == ["0000000080.pt", "0000000160.pt", "0000000240.pt"]
+    assert [path.name for path in whole.files] == ["0000000080-0.pt", "0000000160-8.pt", "0000000240-14.pt"]
 
 
 def test_every_update_draws_its_own_batch(monkeypatch, tmp_path):
@@ -124,10 +124,10 @@ def test_a_killed_run_goes_on_from_an_older_checkpoint(whole, tmp_path):
     """Episodes newer than the checkpoint are on disk (as after kill -9): they are played again, identically."""
     first, second = Recorder(stop_at=len(whole.calls) - 3), Recorder()
     train(tmp_path, first)
-    assert first.files[0].name == "0000000080.pt" and (tmp_path / "episodes" / "000004.npz").exists()
+    assert first.files[0].name == "0000000080-0.pt" and (tmp_path / "episodes" / "000004.npz").exists()
     train(tmp_path, second, resume=first.files[0])
     assert_same(parameters(second.files[-1]), parameters(whole.files[-1]))
-    assert Counter(path.name for path in second.files)["0000000240.pt"] == 1
+    assert Counter(path.name for path in second.files)["0000000240-14.pt"] == 1
 
 
 def test_another_runs_checkpoint_is_refused(whole, tmp_path):
