@@ -52,6 +52,24 @@ class Encoder(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
+def transposed(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+    """A transposed convolution of stride 2, computed as a plain convolution and a shuffle: several times faster.
+
+    Output pixel 2i + r is the sum over j of x[i - j] * weight[2j + r]: for each of the 2x2 phases r a convolution
+    with half the kernel. [N, C, n, n] -> [N, C', 2n + k - 2, 2n + k - 2], channels-last.
+    """
+    inputs, outputs, kernel, _ = layer.weight.shape
+    half = (kernel + 1) // 2
+    weight = F.pad(layer.weight, (0, 2 * half - kernel) * 2).view(inputs, outputs, half, 2, half, 2).flip(2, 4)
+    weight = weight.permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, half, half)
+    assert layer.bias is not None
+    phases = F.conv2d(x, weight, layer.bias.repeat(4), padding=half - 1).permute(0, 2, 3, 1)
+    count, size, _, _ = phases.shape
+    y = phases.view(count, size, size, 2, 2, outputs).transpose(2, 3).reshape(count, 2 * size, 2 * size, outputs)
+    side = 2 * x.shape[-1] + kernel - 2
+    return y[:, :side, :side].permute(0, 3, 1, 2)
+
+
 class Decoder(nn.Module):
     """Mean image of a model state: a dense layer of size E, then transposed convolutions: [N, F] -> [N, S, S, 3].
 
@@ -70,15 +88,14 @@ class Decoder(nn.Module):
             for (before, after), kernel in zip(pairwise(channels), kernels, strict=True)
         )
         initialise(self)
-        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, features: Tensor) -> Tensor:
         weight = self.first.weight.permute(0, 2, 3, 1)  # [E, 5, 5, C]
         x = (self.dense(features) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
         x = F.relu(x + self.first.bias).permute(0, 3, 1, 2)
         for convolution in self.convolutions[:-1]:
-            x = F.relu(convolution(x))
-        return self.convolutions[-1](x).permute(0, 2, 3, 1)
+            x = F.relu(transposed(x, convolution))
+        return transposed(x, self.convolutions[-1]).permute(0, 2, 3, 1)
 
 
 class Dense(nn.Sequential):

@@ -210,9 +210,7 @@ def serve(store: Store, port: int) -> int:
     command += ["--artifacts-destination", str(store.home / "mlartifacts"), "--serve-artifacts"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # a session of its own: Ctrl-C is ours to pass on, to all of the server's processes at once
-    process = subprocess.Popen(
-        command, env=dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true"), start_new_session=True
-    )
+    process = subprocess.Popen(command, env=dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true"), start_new_session=True)
     try:
         return process.wait()
     except KeyboardInterrupt:

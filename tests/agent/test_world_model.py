@@ -37,16 +37,15 @@ def trained(shift: int) -> tuple[list[float], float]:
 
 
 def test_the_loss_falls_steeply_and_the_prior_knows_what_an_action_does():
-    losses, kl = trained(shift=0)
-    assert losses[-1] < losses[0] / 10
-    assert kl < 0.1  # the prior predicts the image from the action: the posterior has nothing to add
+    """Aligned, the prior predicts the image from the action and the posterior has next to nothing to add.
 
-
-def test_misaligned_actions_cannot_be_predicted():
-    """A model given the action of another time step still draws the image, but its prior must guess (log 2 nats)."""
-    losses, kl = trained(shift=-1)
+    A model given the action of another time step still draws the image, so its loss falls as well, but its prior must
+    guess: this is what finds a misalignment, which no reconstruction loss does.
+    """
+    (losses, kl), (misaligned_losses, misaligned_kl) = trained(shift=0), trained(shift=-1)
     assert losses[-1] < losses[0] / 10
-    assert kl > 0.5
+    assert misaligned_losses[-1] < misaligned_losses[0] / 8
+    assert kl < 0.5 and misaligned_kl > 1.5
 
 
 def test_observe_equals_a_plain_scan_of_single_steps():
