@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -93,7 +94,8 @@ class Environment:
         self._decisions += 1
         return self._render(), reward, self._decisions == self.config.decisions
 
-    def _renderer(self, camera: int):  # type: ignore[no-untyped-def]
+    def _renderer(self, camera: int) -> Callable[[], np.ndarray]:
+        """The function that draws the present state; MuJoCo reads the quality before its first image."""
         size, quality = self.config.image_size, self.config.render
         physics = self._env.physics
         visual = physics.model.vis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Generator
 
 import typer
 
@@ -74,7 +75,7 @@ def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str)
     out.print(table, soft_wrap=True)
 
 
-def _bar(store: Store, run_id: str):  # type: ignore[no-untyped-def]
+def _bar(store: Store, run_id: str) -> Generator[None, None, None]:
     """A progress bar that redraws at each step of the generator."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -101,7 +102,7 @@ def _bar(store: Store, run_id: str):  # type: ignore[no-untyped-def]
             yield
 
 
-def _lines(store: Store, run_id: str):  # type: ignore[no-untyped-def]
+def _lines(store: Store, run_id: str) -> Generator[None, None, None]:
     """Without a terminal: a line whenever an evaluation has come in."""
     seen = {evaluation.id for evaluation in store.evaluations(run_id)}
     while True:

@@ -44,6 +44,8 @@ def run(
         wanted = spec.parse(task, seed or 0, preset or "paper", set_ or [], name, tag or [])
         preflight.check(device)
         store = open_store(home)
+        for twin in store.runs(digest=wanted.digest):
+            typer.echo(f"note: {twin.name} is the same run ({twin.status}): task, seed and config are equal", err=True)
         record = launch.submit(store, wanted)
     typer.echo(f"run {record.name} ({record.id}) in {store.folder(record.id)}")
     mirror = launch.spawn_mirror(store)
