@@ -52,22 +52,27 @@ class Encoder(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
-def transposed(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+class Upsampling(nn.ConvTranspose2d):
     """A transposed convolution of stride 2, computed as a plain convolution and a shuffle: several times faster.
 
     Output pixel 2i + r is the sum over j of x[i - j] * weight[2j + r]: for each of the 2x2 phases r a convolution
     with half the kernel. [N, C, n, n] -> [N, C', 2n + k - 2, 2n + k - 2], channels-last.
     """
-    inputs, outputs, kernel, _ = layer.weight.shape
-    half = (kernel + 1) // 2
-    weight = F.pad(layer.weight, (0, 2 * half - kernel) * 2).view(inputs, outputs, half, 2, half, 2).flip(2, 4)
-    weight = weight.permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, half, half)
-    assert layer.bias is not None
-    phases = F.conv2d(x, weight, layer.bias.repeat(4), padding=half - 1).permute(0, 2, 3, 1)
-    count, size, _, _ = phases.shape
-    y = phases.view(count, size, size, 2, 2, outputs).transpose(2, 3).reshape(count, 2 * size, 2 * size, outputs)
-    side = 2 * x.shape[-1] + kernel - 2
-    return y[:, :side, :side].permute(0, 3, 1, 2)
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__(inputs, outputs, kernel, stride=2)
+
+    def forward(self, x: Tensor, output_size: None = None) -> Tensor:
+        assert self.bias is not None
+        inputs, outputs, kernel, _ = self.weight.shape
+        half = (kernel + 1) // 2
+        weight = F.pad(self.weight, (0, 2 * half - kernel) * 2).view(inputs, outputs, half, 2, half, 2).flip(2, 4)
+        weight = weight.permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, half, half)
+        phases = F.conv2d(x, weight, self.bias.repeat(4), padding=half - 1).permute(0, 2, 3, 1)
+        count, size, _, _ = phases.shape
+        y = phases.view(count, size, size, 2, 2, outputs).transpose(2, 3).reshape(count, 2 * size, 2 * size, outputs)
+        side = 2 * x.shape[-1] + kernel - 2
+        return y[:, :side, :side].permute(0, 3, 1, 2)
 
 
 class Decoder(nn.Module):
@@ -84,7 +89,7 @@ class Decoder(nn.Module):
         self.dense = nn.Linear(feature_size, size)
         self.first = nn.ConvTranspose2d(size, channels[0], 5, stride=2)
         self.convolutions = nn.ModuleList(
-            nn.ConvTranspose2d(before, after, kernel, stride=2)
+            Upsampling(before, after, kernel)
             for (before, after), kernel in zip(pairwise(channels), kernels, strict=True)
         )
         initialise(self)
@@ -94,8 +99,8 @@ class Decoder(nn.Module):
         x = (self.dense(features) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
         x = F.relu(x + self.first.bias).permute(0, 3, 1, 2)
         for convolution in self.convolutions[:-1]:
-            x = F.relu(transposed(x, convolution))
-        return transposed(x, self.convolutions[-1]).permute(0, 2, 3, 1)
+            x = F.relu(convolution(x))
+        return self.convolutions[-1](x).permute(0, 2, 3, 1)
 
 
 class Dense(nn.Sequential):

@@ -1,6 +1,7 @@
 """The world model learns, and learns the right alignment of actions with images."""
 
 import torch
+from torch.nn.functional import conv_transpose2d
 
 from agent.dreamer import Optimizer
 from agent.networks import Decoder, Encoder, embedding_size
@@ -107,15 +108,16 @@ def test_networks_have_the_shapes_and_sizes_of_appendix_b():
 
 
 def test_decoder_equals_its_transposed_convolutions():
-    """The first layer, written as a matrix product, against the transposed convolution it stands for."""
+    """The matrix product of the first layer and the shuffles of the others, against what they stand for."""
     torch.manual_seed(0)
     for size in (32, 64):
         decoder = Decoder(9, size, 2)
         features = torch.randn(3, 9)
         x = decoder.dense(features)[:, :, None, None]
         for layer in [decoder.first, *decoder.convolutions[:-1]]:
-            x = torch.relu(layer(x))
-        expected = decoder.convolutions[-1](x).permute(0, 2, 3, 1)
+            x = torch.relu(conv_transpose2d(x, layer.weight, layer.bias, stride=2))
+        last = decoder.convolutions[-1]
+        expected = conv_transpose2d(x, last.weight, last.bias, stride=2).permute(0, 2, 3, 1)
         torch.testing.assert_close(decoder(features), expected)
 
 
