@@ -62,7 +62,7 @@ class Upsampling(nn.ConvTranspose2d):
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel, stride=2)
 
-    def forward(self, x: Tensor, output_size: None = None) -> Tensor:
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         assert self.bias is not None
         inputs, outputs, kernel, _ = self.weight.shape
         half = (kernel + 1) // 2
