@@ -165,12 +165,11 @@ _OFFICIAL: dict[str, Any] = dict(
     pretrain_updates=100,
 )
 
-_TINY: dict[str, Any] = dict(
+_TINY: dict[str, Any] = dict(  # docs/tiny.md says how it was found
     steps=200_000,
     action_repeat=4,
     image_size=32,
     render="fast",
-    updates=50,
     batch_size=16,
     batch_length=16,
     eval_episodes=3,
@@ -179,11 +178,15 @@ _TINY: dict[str, Any] = dict(
     hidden=100,
     depth=8,
     units=100,
-    free_nats=1.0,
+    kl_scale=0.1,
+    free_nats=0.0,
+    model_lr=2e-3,
     horizon=12,
     discount=0.98,
+    action_mean_scale=2.0,
+    action_init_std=1.0,
     value_lr=5e-4,
-    action_init_std=2.0,
+    action_lr=1e-4,
 )
 
 _SMOKE: dict[str, Any] = _TINY | dict(
