@@ -9,6 +9,7 @@ install: ## set up: .venv with the pinned packages, GL libraries
 
 demo: install ## train a very small agent and say where everything is
 	.venv/bin/dreamctl run cartpole_balance --preset smoke
+	@echo; echo "dreamctl is in .venv/bin: source .venv/bin/activate, then type the commands above"
 
 test: install ## the tests
 	.venv/bin/python -m pytest

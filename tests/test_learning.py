@@ -13,9 +13,9 @@ from tests.dreamctl.conftest import cli
 
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-def test_tiny_learns_to_balance(tmp_path):
-    """`dreamctl run cartpole_balance --preset tiny` gains at least 400 over the random policy."""
-    command = [sys.executable, "-m", "dreamctl", "run", "cartpole_balance", "--preset", "tiny", "--home", str(tmp_path)]
+def test_tiny_learns_to_stand(tmp_path):
+    """`dreamctl run walker_stand --preset tiny` gains at least 400 over the random policy."""
+    command = [sys.executable, "-m", "dreamctl", "run", "walker_stand", "--preset", "tiny", "--home", str(tmp_path)]
     subprocess.run(command, check=True)
     (run,) = json.loads(cli("ls", "--json", home=tmp_path).stdout)
     store = open_store(tmp_path)
