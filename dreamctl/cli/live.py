@@ -42,13 +42,9 @@ def follow(store: Store, run_id: str, process: subprocess.Popen[bytes]) -> Run:
 
 def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str) -> None:
     """One screen: how it went and where to look next."""
-    try:
-        mirror.wait(_MIRROR_PATIENCE)
-        mirrored = "dreamctl ui" + home
-    except subprocess.TimeoutExpired:
-        mirrored = f"still being written; then dreamctl ui{home}"
-    except KeyboardInterrupt:
-        mirrored = f"dreamctl sync{home}, then dreamctl ui{home}"
+    mirrored = "dreamctl ui" + home
+    if not _wait_for_mirror(store, run, mirror):
+        mirrored = f"not up to date yet: dreamctl sync{home}, then {mirrored} (log: {store.home / 'mirror.log'})"
     spent = (run.finished_at or time.time()) - (run.started_at or run.created_at)
     evaluations = store.evaluations(run.id)
     from rich.table import Table
@@ -73,6 +69,20 @@ def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str)
     out = console()
     out.print()
     out.print(table, soft_wrap=True)
+
+
+def _wait_for_mirror(store: Store, run: Run, mirror: subprocess.Popen[bytes]) -> bool:
+    """Whether MLflow has the run as it ended; waits a while, unless the mirror has failed or Ctrl-C is pressed."""
+    try:
+        for _ in range(int(_MIRROR_PATIENCE / _POLL)):
+            if store.mirrored(run.id).get("ended") == f"{run.status} {run.attempt}":
+                return True
+            if mirror.poll():
+                return False
+            time.sleep(_POLL)
+    except KeyboardInterrupt:
+        pass
+    return False
 
 
 def _bar(store: Store, run_id: str) -> Generator[None, None, None]:

@@ -62,19 +62,29 @@ class Mirror:
             return self._pass(_client(self.store))
 
     def follow(self) -> Copied | None:
-        """Copy until no run is queued or running, and everything is copied; None when another mirror is at work."""
-        with _only_one(self.store) as alone:
-            if not alone:
-                return None
-            client, total = _client(self.store), Copied()
-            while True:
-                self.store.reap()
-                active = any(run.status in ("queued", "running") for run in self.store.runs())
-                copied = self._pass(client)
-                total.runs, total.points = max(total.runs, copied.runs), total.points + copied.points
-                if not active:
+        """Copy until no run is queued or running, and everything is copied; None when another mirror is at work.
+
+        A run that comes in while this mirror lets go of the lock is seen by the look that follows: whoever starts a
+        run stores it first and a mirror second.
+        """
+        total = None
+        while self._active() or total is None:
+            with _only_one(self.store) as alone:
+                if not alone:
                     return total
-                time.sleep(_PAUSE)
+                client, total = _client(self.store), total or Copied()
+                while True:
+                    active = self._active()
+                    copied = self._pass(client)
+                    total.runs, total.points = max(total.runs, copied.runs), total.points + copied.points
+                    if not active:
+                        break
+                    time.sleep(_PAUSE)
+        return total
+
+    def _active(self) -> bool:
+        self.store.reap()
+        return any(run.status in ("queued", "running") for run in self.store.runs())
 
     def _pass(self, client: Any) -> Copied:
         copied = Copied()
@@ -109,7 +119,7 @@ class Mirror:
                 self.store.mark_mirrored(run.id, {key: value})
         self._curve(client, run, there)
         self._status(client, run, there)
-        self.store.mark_mirrored(run.id, {"stamp": stamp})
+        self.store.mark_mirrored(run.id, {"stamp": stamp, "ended": f"{run.status} {run.attempt}"})
         return points
 
     def _create(self, client: Any, run: Run) -> str:
