@@ -1,0 +1,57 @@
+"""Binning and averaging, against numbers worked by hand."""
+
+import numpy as np
+import pytest
+
+from dreamctl.results import curves
+
+
+def points(steps, values):
+    return np.array(steps, np.int64), np.array(values, np.float64)
+
+
+def test_a_bin_holds_the_steps_up_to_and_including_its_edge():
+    curve = curves.aggregate([points([1, 100, 101, 200, 300], [10, 20, 30, 50, 7])], 100)
+    assert curve.steps.tolist() == [100, 200, 300]
+    assert curve.mean.tolist() == [15, 40, 7]
+    assert curve.std.tolist() == [0, 0, 0] and curve.seeds.tolist() == [1, 1, 1]
+
+
+def test_seeds_weigh_the_same_however_often_they_were_evaluated():
+    """Seed one has mean 10 from two evaluations, seed two 40 from one: 25 +- 15, the population's deviation."""
+    curve = curves.aggregate([points([50, 100], [5, 15]), points([100], [40])], 100)
+    assert (curve.mean.tolist(), curve.std.tolist(), curve.seeds.tolist()) == ([25], [15], [2])
+
+
+def test_a_bin_averages_the_seeds_that_reached_it():
+    curve = curves.aggregate([points([100, 200], [10, 20]), points([100], [30])], 100)
+    assert curve.mean.tolist() == [20, 20]
+    assert curve.seeds.tolist() == [2, 1] and curve.std.tolist() == [10, 0]
+
+
+def test_bins_without_evaluations_are_left_out():
+    curve = curves.aggregate([points([100, 500], [1, 2])], 100)
+    assert curve.steps.tolist() == [100, 500]
+
+
+def test_evaluations_asked_for_by_a_user_are_no_part_of_the_curve(store, evaluated):
+    run = evaluated({80: [10], 400: [20, 40]})
+    store.record_evaluation(run.id, kind="manual", env_steps=80, seed=7, returns=[999.0])
+    steps, values = curves.evaluation_points(store, run)
+    assert (steps.tolist(), values.tolist()) == ([80, 400], [10, 30])
+
+
+def test_the_random_policy_is_the_seed_episodes(store, evaluated):
+    one, two = evaluated({80: [10]}), evaluated({80: [10]}, seed=1)
+    assert curves.random_return(store, [one, two]) == 4
+    assert curves.random_return(store, []) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "eval_every", "width"),
+    [(2_000_000, 10_000, 100_000), (200_000, 10_000, 10_000), (40_000, 10_000, 10_000)],
+)
+def test_bins_are_the_papers_and_narrower_for_short_runs(evaluated, steps, eval_every, width):
+    run = evaluated({})
+    run.steps, run.config["eval_every"] = steps, eval_every
+    assert curves.bin_width([run]) == width
