@@ -219,7 +219,8 @@ def serve(store: Store, port: int) -> int:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri(store)]
     command += ["--artifacts-destination", str(store.home / "mlartifacts"), "--serve-artifacts"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    # a session of its own: Ctrl-C is ours to pass on, to all of the server's processes at once
+    # a session of its own: Ctrl-C and SIGTERM are ours to pass on, to all of the server's processes at once
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = subprocess.Popen(command, env=dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true"), start_new_session=True)
     try:
         return process.wait()
