@@ -21,11 +21,11 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda:N.")]
 
 
 def console() -> Console:
-    """Where tables go: as wide as the terminal, 80 columns without one."""
+    """Where tables go: as wide as the terminal, 100 columns without one. Text is printed as it is, without markup."""
     from rich.console import Console
 
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=100)
+    terminal = Console(markup=False, highlight=False)
+    return terminal if terminal.is_terminal else Console(width=100, markup=False, highlight=False)
 
 
 def print_json(value: Any) -> None:

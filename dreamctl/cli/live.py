@@ -37,6 +37,7 @@ def follow(store: Store, run_id: str, process: subprocess.Popen[bytes]) -> Run:
                 process.terminate()
             asked = True
     store.reap()
+    store.abandon(run_id, "the worker ended before it began")
     return store.get(run_id)
 
 

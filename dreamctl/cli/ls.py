@@ -8,6 +8,8 @@ import typer
 
 from dreamctl.cli.common import Home, Json, ago, console, number, print_json, steps
 
+_WIDE = 80  # columns of a terminal from which on everything fits
+
 
 def ls(
     status: Annotated[str | None, typer.Option(help="Only queued, running, finished, failed or stopped runs.")] = None,
@@ -36,12 +38,16 @@ def ls(
     from rich.table import Table
 
     out = console()
+    columns = {"ID": "left", "NAME": "left", "STATUS": "left", "ENV STEPS": "right", "SCORE": "right"}
+    if out.width >= _WIDE:
+        columns["CREATED"] = "right"
     table = Table(box=None, pad_edge=False)
-    for heading, right in (("ID", 0), ("NAME", 0), ("STATUS", 0), ("ENV STEPS", 1), ("SCORE", 1), ("CREATED", 1)):
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "NAME", overflow="fold")
+    for heading, justify in columns.items():
+        table.add_column(heading, justify=justify, no_wrap=heading != "NAME", overflow="fold")  # type: ignore[arg-type]
     for run in runs:
         done = f"{steps(run.env_steps)}/{steps(run.steps)}"
-        table.add_row(run.id, run.name, run.status, done, number(run.score), ago(run.created_at))
+        cells = (run.id, run.name, run.status, done, number(run.score), ago(run.created_at))
+        table.add_row(*cells[: len(columns)])
     out.print(table)
 
 

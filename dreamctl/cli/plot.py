@@ -34,5 +34,7 @@ def curves(
         raise BadInput(f"--out is the PNG's path, not {out.name!r}: PDF and CSV are written beside it")
     store = open_store(home, create=False)
     runs = [store.find(reference) for reference in run]
+    for left_out in [record.name for record in runs if record.score is None]:
+        typer.echo(f"note: {left_out} has not been evaluated yet and is left out", err=True)
     for path in figure.draw(store, runs, (out or store.home / "figures" / "curves.png").with_suffix("")):
         typer.echo(path)

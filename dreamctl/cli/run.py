@@ -41,7 +41,7 @@ def run(
     else:
         if task is None:
             raise BadInput("which task? dreamctl run TASK, for example: dreamctl run cartpole_balance --preset tiny")
-        wanted = spec.parse(task, seed or 0, preset or "paper", set_ or [], name, tag or [])
+        wanted = spec.parse(task, seed or 0, "paper" if preset is None else preset, set_ or [], name, tag or [])
         preflight.check(device)
         store = open_store(home)
         for twin in store.runs(digest=wanted.digest):

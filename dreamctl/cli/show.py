@@ -77,7 +77,7 @@ def _table(title: str, rows: dict[str, str]) -> None:
 
     out = console()
     if title:
-        out.print(f"\n[bold]{title}[/bold]")
+        out.print(f"\n{title}", style="bold")
     table = Table.grid(padding=(0, 2))
     for key, value in rows.items():
         table.add_row(key, value)

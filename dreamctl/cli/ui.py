@@ -15,9 +15,13 @@ def ui(
 ) -> None:
     """Browse all runs in the MLflow UI, on this machine only; Ctrl-C ends it."""
     from dreamctl.cli.sync import sync
+    from dreamctl.errors import BadInput
     from dreamctl.store import open_store
     from dreamctl.store.mirror import serve
 
+    store = open_store(home, create=False)
+    if not store.runs():
+        raise BadInput(f"no runs in {store.home}: start one with dreamctl run")
     sync(home=home)
     typer.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
-    raise typer.Exit(serve(open_store(home), port))
+    raise typer.Exit(serve(store, port))

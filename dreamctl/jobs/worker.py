@@ -33,10 +33,9 @@ _KEPT = 2  # newest checkpoints, beside the best
 class StoreRecorder:
     """The agent's `Recorder`: writes to the run database. Used as a context it beats once a second."""
 
-    def __init__(self, store: Store, run: Run, attempt: int) -> None:
-        self.store, self.run, self.attempt = store, run, attempt
+    def __init__(self, store: Store, run: Run, attempt: int, stopping: threading.Event) -> None:
+        self.store, self.run, self.attempt, self.stopping = store, run, attempt, stopping
         self.env_steps, self.updates = run.env_steps, run.updates
-        self.stopping = False
         self._points: list[Point] = []
         self._lock = threading.Lock()  # of the points
         self._flushing = threading.Lock()  # one flush at a time, so that an older value never comes last
@@ -56,7 +55,7 @@ class StoreRecorder:
         from agent.training import Stop
 
         self.env_steps, self.updates = env_steps, updates
-        if self.stopping:
+        if self.stopping.is_set():
             raise Stop
 
     def scalars(self, env_steps: int, values: Mapping[str, float]) -> None:
@@ -118,14 +117,15 @@ class StoreRecorder:
                 with self._lock:
                     self._points = points + self._points
                 raise
-            self.stopping = self.stopping or stop
+            if stop:
+                self.stopping.set()
 
     def _beat(self) -> None:
         while not self._ended.wait(_HEARTBEAT):
             try:
                 self.flush()
             except StaleAttempt:  # another worker has this run: the next write of the main thread fails as well
-                self.stopping = True
+                self.stopping.set()
                 return
             except OperationalError as error:  # a busy or full disk: the points are kept, try again
                 print(f"warning: {error}", file=sys.stderr, flush=True)
@@ -133,6 +133,16 @@ class StoreRecorder:
 
 def work(store: Store, run_id: str, device: str) -> Run:
     """Train a run to its end in this process; returns it as it then stands. Errors of training end as 'failed'."""
+    stopping = threading.Event()
+    handlers = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return _work(store, run_id, device, stopping)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _work(store: Store, run_id: str, device: str, stopping: threading.Event) -> Run:
     from agent import training
     from agent.config import Config
     from agent.device import resolve
@@ -141,12 +151,7 @@ def work(store: Store, run_id: str, device: str) -> Run:
     attempt = store.claim(run_id, device)
     run = store.get(run_id)
     status, reason = "failed", None
-    with StoreRecorder(store, run, attempt) as recorder:
-
-        def stop(*_: object) -> None:
-            recorder.stopping = True
-
-        handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    with StoreRecorder(store, run, attempt, stopping) as recorder:
         try:
             checkpoint, damaged = files.newest_whole(store, run)
             for path in damaged:
@@ -157,10 +162,8 @@ def work(store: Store, run_id: str, device: str) -> Run:
             raise
         except Exception as error:
             traceback.print_exc()
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+            lines = str(error).strip().splitlines() or [""]
+            reason = f"{type(error).__name__}: {lines[0]}"
         recorder.flush()
     store.finish(run_id, attempt, status, reason)
     return store.get(run_id)

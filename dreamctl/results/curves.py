@@ -18,7 +18,8 @@ _BINS = 20  # at least so many over a run
 
 
 class Curve(NamedTuple):
-    """steps: [K] environment steps, the right edges of the bins; mean, std: [K] over seeds; seeds: [K] how many."""
+    """steps: [K] environment steps, the right edges of the bins (of the last one, where it was last evaluated);
+    mean, std: [K] over seeds; seeds: [K] how many."""
 
     steps: np.ndarray
     mean: np.ndarray
@@ -59,7 +60,7 @@ def aggregate(points: Sequence[tuple[np.ndarray, np.ndarray]], width: int) -> Cu
     edges = sorted(set().union(*per_seed))
     rows = [np.array([seed[b] for seed in per_seed if b in seed]) for b in edges]
     return Curve(
-        np.array(edges, np.int64) * width,
+        np.minimum(np.array(edges, np.int64) * width, max(steps.max() for steps, _ in points)),
         np.array([row.mean() for row in rows]),
         np.array([row.std() for row in rows]),
         np.array([len(row) for row in rows]),

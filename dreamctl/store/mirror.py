@@ -24,6 +24,7 @@ from dreamctl.store.models import Run
 from dreamctl.store.store import Store
 
 _BATCH = 1000  # MLflow's limit of metrics in a request
+_SOON = 120.0  # seconds in which a stored run is expected to begin
 _PAUSE = 2.0  # seconds between two looks at the run database
 _STATUS = {
     "queued": "SCHEDULED",
@@ -62,7 +63,7 @@ class Mirror:
             return self._pass(_client(self.store))
 
     def follow(self) -> Copied | None:
-        """Copy until no run is queued or running, and everything is copied; None when another mirror is at work.
+        """Copy until no run goes on, and everything is copied; None when another mirror is at work.
 
         A run that comes in while this mirror lets go of the lock is seen by the look that follows: whoever starts a
         run stores it first and a mirror second.
@@ -83,8 +84,12 @@ class Mirror:
         return total
 
     def _active(self) -> bool:
+        """Whether a run goes on, or has just been stored and is about to."""
         self.store.reap()
-        return any(run.status in ("queued", "running") for run in self.store.runs())
+        fresh = time.time() - _SOON
+        return any(
+            run.status == "running" or (run.status == "queued" and run.created_at > fresh) for run in self.store.runs()
+        )
 
     def _pass(self, client: Any) -> Copied:
         copied = Copied()

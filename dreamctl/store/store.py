@@ -21,7 +21,7 @@ from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from dreamctl.errors import BadInput, StaleAttempt, UnknownRun
+from dreamctl.errors import BadInput, HomeError, StaleAttempt, UnknownRun
 from dreamctl.store import database, provenance
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar
 
@@ -42,6 +42,8 @@ def open_store(home: str | Path | None = None, create: bool = True) -> Store:
     """
     folder = database.resolve_home(home)
     url = database.resolve_url(folder)
+    if folder.exists() and not folder.is_dir():
+        raise HomeError(f"the home {folder} is not a folder: choose another with --home")
     if not create and url.startswith("sqlite") and not (folder / "dreamctl.db").exists():
         return Store(folder, database.empty())
     database.prepare_home(folder)
@@ -150,6 +152,13 @@ class Store:
         with self._write() as session:
             values = {"status": status, "reason": reason, "finished_at": time.time(), "stop_requested": False}
             self._update(session, run_id, attempt, values)
+
+    def abandon(self, run_id: str, reason: str) -> None:
+        """Mark a run failed whose worker ended before it claimed it; any other run is left as it is."""
+        with self._write() as session:
+            waiting = (Run.id == run_id, Run.status == "queued")
+            values = {"status": "failed", "reason": reason, "finished_at": time.time()}
+            session.execute(update(Run).where(*waiting).values(**values))
 
     def request_stop(self, run_id: str) -> None:
         """Ask the worker of a running run to stop; it sees that at its next heartbeat."""

@@ -62,6 +62,8 @@ BAD = [
     (["run", "walker_wlk"], "did you mean 'walker_walk'"),
     (["run"], "which task?"),
     (["run", "walker_walk", "--preset", "tny"], "did you mean 'tiny'"),
+    (["run", "walker_walk", "--preset", ""], "unknown preset ''"),
+    (["ui"], "no runs in"),
     (["run", "walker_walk", "--set", "horizn=3"], "did you mean 'horizon'"),
     (["run", "walker_walk", "--set", "horizon=1"], "horizon must be at least 2, not 1"),
     (["run", "walker_walk", "--set", "model_lr=fast"], "model_lr must be a number"),
@@ -96,6 +98,20 @@ def test_an_unwritable_home_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     done = cli("run", "walker_walk", home=tmp_path / "file" / "home")
     assert done.returncode == 2 and "choose another with --home" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_home_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    done = cli("ls", home=tmp_path / "file")
+    assert done.returncode == 2 and "is not a folder" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_stored_text_is_printed_as_it_is(tmp_path):
+    store = open_store(tmp_path)
+    run = submit(store, spec())
+    store.finish(run.id, store.claim(run.id, "cpu"), "failed", "KeyError: [/x] [bold]")
+    shown = cli("show", run.name, home=tmp_path)
+    assert shown.returncode == 0 and "KeyError: [/x] [bold]" in shown.stdout
 
 
 def test_a_taken_name_and_a_run_without_checkpoint(home):

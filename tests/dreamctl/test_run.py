@@ -167,6 +167,32 @@ def test_stop_command(whole):
     assert "is stopped, not running" in cli("stop", "asked", home=home).stderr
 
 
+def test_a_worker_that_is_stopped_before_it_begins_stops_cleanly(tmp_path):
+    """SIGTERM as soon as the worker's handlers stand, long before training: a stopped run, not a lost one."""
+    from dreamctl.jobs.launch import spawn, submit
+    from tests.dreamctl.conftest import spec
+
+    store = open_store(tmp_path)
+    run = submit(store, spec())
+    worker = spawn(store, run.id, "cpu")
+    while store.get(run.id).status == "queued":
+        time.sleep(0.05)
+    worker.terminate()
+    assert worker.wait(60) == 0
+    assert store.get(run.id).status == "stopped" and store.checkpoints(run.id)
+
+
+def test_a_worker_that_dies_before_it_claims_is_not_waited_for(tmp_path):
+    from dreamctl.cli.live import follow
+    from dreamctl.jobs.launch import submit
+    from tests.dreamctl.conftest import spec
+
+    store = open_store(tmp_path)
+    run = submit(store, spec())
+    ended = follow(store, run.id, subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]))
+    assert (ended.status, ended.reason) == ("failed", "the worker ended before it began")
+
+
 def test_a_failing_run_says_why(tmp_path):
     done = quick_run("--set", "model_lr=1e30", "--inline", home=tmp_path)
     assert done.returncode == 1

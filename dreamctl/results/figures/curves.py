@@ -1,20 +1,33 @@
-"""Learning curves of given runs: a panel per task, a line per method and objective with its +-1 std band over seeds.
+"""Learning curves of given runs: a panel per task, a line per kind of run with its +-1 std band over seeds.
 
-Thin lines are the single seeds; the dotted line is what a random policy scored in the seed episodes.
+Runs are of one kind when only their seeds differ: same method, objective and settings. Thin lines are the single
+seeds; the dotted line is what a random policy scored in the seed episodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dreamctl.errors import BadInput
 from dreamctl.results import curves
 from dreamctl.results.figures import style
 from dreamctl.store import Run, Store
 
-_HEADER = ("task", "group", "seeds", "env_steps", "mean", "std")
+_HEADER = ("task", "group", "seeds", "env_steps", "mean", "std", "run")  # run: of a single seed's line
+# Settings that say how long and how closely a run is watched, not what it learns.
+_WATCHING = {"steps", "eval_every", "eval_episodes", "final_episodes", "checkpoint_every"}
+
+Row = tuple[Any, ...]
+
+
+class Group(NamedTuple):
+    """What the runs of one line share; settings: those in which otherwise equal runs differ, "horizon=15"."""
+
+    method: str
+    objective: str
+    settings: str
 
 
 def draw(store: Store, runs: Sequence[Run], stem: Path) -> list[Path]:
@@ -29,46 +42,81 @@ def learning_curve(store: Store, run: Run, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _figure(store: Store, runs: Sequence[Run]) -> tuple[Any, list[tuple[Any, ...]]]:
+def _figure(store: Store, runs: Sequence[Run]) -> tuple[Any, list[Row]]:
     points = {run.id: curves.evaluation_points(store, run) for run in runs}
     runs = [run for run in runs if len(points[run.id][0])]
     if not runs:
         raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
-    tasks = sorted({run.task for run in runs})
-    groups = sorted({_group(run) for run in runs})
+    # a run that was done twice is one seed: the one that came further
+    cells = {(run.task, _group(run, runs), run.seed): run for run in sorted(runs, key=lambda run: run.env_steps)}
+    tasks = sorted({task for task, _, _ in cells})
+    groups = sorted({group for _, group, _ in cells}, key=_place)
     figure, axes = style.panels(len(tasks))
-    rows: list[tuple[Any, ...]] = []
+    rows: list[Row] = []
     for axis, task in zip(axes, tasks, strict=True):
         axis.set_title(style.title(task))
-        for group, color in zip(groups, style.COLORS * len(groups), strict=False):
-            members = [run for run in runs if run.task == task and _group(run) == group]
-            if not members:
-                continue
-            curve = curves.aggregate([points[run.id] for run in members], curves.bin_width(members))
-            for run in members if len(members) > 1 else []:
-                axis.plot(*points[run.id], color=color, linewidth=0.5, alpha=0.5)
-            axis.plot(curve.steps, curve.mean, color=color, linewidth=1.5, label=_label(group, groups))
-            axis.fill_between(
-                curve.steps, curve.mean - curve.std, curve.mean + curve.std, color=color, alpha=0.15, linewidth=0
-            )
-            for step, mean, std, seeds in zip(curve.steps, curve.mean, curve.std, curve.seeds, strict=True):
-                rows.append((task, _label(group, groups), int(seeds), int(step), float(mean), float(std)))
+        for group, color in zip(groups, _colors(groups), strict=True):
+            members = [
+                run for (t, g, _), run in sorted(cells.items(), key=lambda cell: cell[0][2]) if (t, g) == (task, group)
+            ]
+            if members:
+                rows += _line(axis, points, members, (task, _label(group, groups)), color)
         baseline = curves.random_return(store, [run for run in runs if run.task == task])
         if baseline is not None:
             axis.axhline(baseline, color="#999999", linewidth=1, linestyle=":", label="Random policy")
-            rows.append((task, "Random policy", "", "", baseline, ""))
+            rows.append((task, "Random policy", "", "", baseline, "", ""))
         axis.set_ylim(0, 1000)
         axis.set_xlim(left=0)
-    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    style.legend(figure, axes)
     return figure, rows
 
 
-def _group(run: Run) -> tuple[str, str]:
-    return run.method, run.objective
+def _line(axis: Any, points: dict[str, Any], members: Sequence[Run], names: tuple[str, str], color: str) -> list[Row]:
+    """Draw mean, band and single seeds of a group in a panel; returns what was drawn."""
+    width = curves.bin_width(members)
+    mean = curves.aggregate([points[run.id] for run in members], width)
+    axis.plot(mean.steps, mean.mean, color=color, linewidth=1.5, label=names[1])
+    low, high = mean.mean - mean.std, mean.mean + mean.std
+    axis.fill_between(mean.steps, low, high, where=mean.seeds > 1, color=color, alpha=0.15, linewidth=0)
+    rows = _rows(names, mean)
+    for run in members if len(members) > 1 else []:
+        single = curves.aggregate([points[run.id]], width)
+        axis.plot(single.steps, single.mean, color=color, linewidth=0.5, alpha=0.5)
+        rows += _rows(names, single, run.name)
+    return rows
 
 
-def _label(group: tuple[str, str], groups: Sequence[tuple[str, str]]) -> str:
-    """The method, and the objective where it differs between the groups."""
-    method, objective = (style.LABELS.get(part, part) for part in group)
-    return method if len({objective for _, objective in groups}) == 1 else f"{method}, {objective}"
+def _rows(names: tuple[str, str], curve: curves.Curve, run: str = "") -> list[Row]:
+    """A curve as rows of the table."""
+    columns = zip(curve.seeds.tolist(), curve.steps.tolist(), curve.mean.tolist(), curve.std.tolist(), strict=True)
+    return [(*names, *values, run) for values in columns]
+
+
+def _group(run: Run, runs: Sequence[Run]) -> Group:
+    """The line that a run belongs to: its preset and settings count where they differ within a task and method."""
+    alike = [r for r in runs if (r.task, r.method, r.objective) == (run.task, run.method, run.objective)]
+    words = [run.preset] if len({r.preset for r in alike}) > 1 else []
+    alike = [r for r in alike if r.preset == run.preset]
+    for key in sorted(run.config.keys() - _WATCHING):
+        if len({r.config.get(key) for r in alike}) > 1:
+            words.append(f"{key}={run.config[key]}")
+    return Group(run.method, run.objective, ", ".join(words))
+
+
+def _place(group: Group) -> tuple[int, int, str]:
+    """The paper's order."""
+    return list(style.METHODS).index(group.method), list(style.OBJECTIVES).index(group.objective), group.settings
+
+
+def _colors(groups: Sequence[Group]) -> list[str]:
+    """The paper's colour of each method, or of each objective; by rank when a figure mixes more than that."""
+    own = [sum(_place(group)[:2]) for group in groups]
+    chosen = own if len(set(own)) == len(own) else range(len(groups))
+    return [style.COLORS[index % len(style.COLORS)] for index in chosen]
+
+
+def _label(group: Group, groups: Sequence[Group]) -> str:
+    """What tells a group from the others: method, objective, settings; the method when there is nothing to tell."""
+    names = (style.METHODS[group.method], style.OBJECTIVES[group.objective], group.settings)
+    varied = [name for name, values in zip(names, zip(*groups, strict=True), strict=True) if len(set(values)) > 1]
+    return ", ".join(name for name in varied if name) or names[0]

@@ -7,20 +7,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dreamctl.errors import BadInput
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH = 5.5  # inches
 COLORS = ("#377eb8", "#4daf4a", "#984ea3", "#ff7f00", "#e41a1c", "#a65628")
-LABELS = {
-    "dreamer": "Dreamer",
-    "no_value": "No value",
-    "planet": "PlaNet",
-    "reconstruction": "Reconstruction",
-    "contrastive": "Contrastive",
-    "reward": "Reward only",
-}
+METHODS = {"dreamer": "Dreamer", "no_value": "No value", "planet": "PlaNet"}
+OBJECTIVES = {"reconstruction": "Reconstruction", "contrastive": "Contrastive", "reward": "Reward only"}
+
+_COLUMNS = 4
+_CHARACTER = 0.06  # inches, a letter of the legend
+_HANDLE = 0.4  # inches, the line and the gaps of a legend's entry
 
 
 def panels(count: int) -> tuple[Figure, list[Axes]]:
@@ -28,22 +28,36 @@ def panels(count: int) -> tuple[Figure, list[Axes]]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    matplotlib.rcParams.update({"font.family": "serif", "font.size": 8, "axes.titlesize": 8, "legend.frameon": False})
-    columns = min(count, 4)
+    matplotlib.rcParams.update({"font.family": "serif", "font.size": 7, "axes.titlesize": 7, "legend.frameon": False})
+    columns = min(count, _COLUMNS)
     rows = -(-count // columns)
-    figure = Figure(figsize=(WIDTH, 1.5 * rows + 0.9 if columns > 1 else 3.2), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=False)
-    flat = list(axes.flat)
+    figure = Figure(figsize=(WIDTH, 1.5 * rows + 0.5 if columns > 1 else 3.2), layout="constrained")
+    flat = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
     for spare in flat[count:]:
         spare.set_visible(False)
     for index, axis in enumerate(flat[:count]):
         axis.spines[["top", "right"]].set_visible(False)
-        axis.ticklabel_format(axis="x", style="sci", scilimits=(3, 3))
+        axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
         if index % columns == 0:
             axis.set_ylabel("Episode Return")
         if index + columns >= count:
-            axis.set_xlabel("Environment Steps")
+            # the power of ten stands at the right, at the height of the label: keep the label to the left of it
+            axis.set_xlabel("Environment Steps", loc="left" if columns > 2 else "center")
     return figure, flat[:count]
+
+
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend under all panels, in as many columns as fit."""
+    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    columns = int(WIDTH / (_HANDLE + _CHARACTER * max(map(len, handles))))
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=max(1, min(columns, len(handles))),
+        handlelength=1.5,
+        columnspacing=1,
+    )
 
 
 def title(task: str) -> str:
@@ -52,13 +66,19 @@ def title(task: str) -> str:
 
 
 def save(figure: Figure, stem: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Path]:
-    """Write STEM.png, STEM.pdf and STEM.csv, the numbers that were drawn; returns the paths."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
+    """Write STEM.png, STEM.pdf and STEM.csv, the numbers that were drawn; returns the paths.
+
+    `BadInput` when they cannot be written.
+    """
     paths = [stem.with_name(stem.name + ending) for ending in (".png", ".pdf", ".csv")]
-    figure.savefig(paths[0], dpi=200)
-    figure.savefig(paths[1])
-    with paths[2].open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(paths[0], dpi=200)
+        figure.savefig(paths[1])
+        with paths[2].open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
+    except OSError as error:
+        raise BadInput(f"cannot write {error.filename or paths[0]} ({error.strerror}): choose another --out") from error
     return paths

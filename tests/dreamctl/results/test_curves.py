@@ -55,3 +55,7 @@ def test_bins_are_the_papers_and_narrower_for_short_runs(evaluated, steps, eval_
     run = evaluated({})
     run.steps, run.config["eval_every"] = steps, eval_every
     assert curves.bin_width([run]) == width
+
+
+def test_the_last_bin_ends_where_the_runs_do():
+    assert curves.aggregate([points([100, 150], [1, 2])], 100).steps.tolist() == [100, 150]

@@ -34,6 +34,83 @@ def test_seeds_become_one_line_with_a_band(store, evaluated, tmp_path):
     assert [float(row["mean"]) for row in rows if row["group"] == "Random policy"] == [4]
 
 
+def test_the_lines_of_single_seeds_are_in_the_table(store, evaluated, tmp_path):
+    runs = [evaluated({80: [10], 400: [20, 40]}), evaluated({80: [20]}, seed=1)]
+    figure.draw(store, runs, tmp_path / "a")
+    drawn = [(row["run"], int(row["env_steps"]), float(row["mean"])) for row in table(tmp_path / "a") if row["run"]]
+    assert drawn == [(runs[0].name, 80, 10), (runs[0].name, 400, 30), (runs[1].name, 80, 20)]
+
+
+def test_only_seeds_are_averaged(store, evaluated, tmp_path):
+    """Runs with other settings are other lines; how closely a run is watched is no setting of the agent."""
+    runs = [
+        evaluated({80: [10]}),
+        evaluated({80: [20]}, seed=1, eval_episodes="2"),
+        evaluated({80: [40]}, horizon="7"),
+    ]
+    figure.draw(store, runs, tmp_path / "a")
+    assert {group: line for (_, group), line in lines(table(tmp_path / "a")).items()} == {
+        "horizon=5": [(80, 15, 5, 2)],
+        "horizon=7": [(80, 40, 0, 1)],
+    }
+
+
+def test_a_run_done_twice_is_one_seed(store, evaluated, tmp_path):
+    figure.draw(store, [evaluated({80: [10], 160: [30]}), evaluated({80: [10]})], tmp_path / "a")
+    assert list(lines(table(tmp_path / "a")).values()) == [[(80, 10, 0, 1), (160, 30, 0, 1)]]
+
+
+def groups(*pairs):
+    return [figure.Group(method, objective, "") for method, objective in pairs]
+
+
+def test_colors_belong_to_methods_and_objectives_not_to_what_else_is_drawn():
+    blue, green, purple = style.COLORS[:3]
+    assert figure._colors(groups(("planet", "reconstruction"))) == [purple]
+    assert figure._colors(groups(("dreamer", "reconstruction"), ("planet", "reconstruction"))) == [blue, purple]
+    assert figure._colors(groups(("dreamer", "reconstruction"), ("dreamer", "contrastive"))) == [blue, green]
+    mixed = groups(("dreamer", "reconstruction"), ("dreamer", "contrastive"), ("no_value", "reconstruction"))
+    assert len(set(figure._colors(mixed))) == 3
+
+
+def test_labels_say_only_what_differs():
+    def labels(*pairs):
+        return [figure._label(group, groups(*pairs)) for group in groups(*pairs)]
+
+    assert labels(("planet", "reconstruction")) == ["PlaNet"]
+    assert labels(("dreamer", "reconstruction"), ("dreamer", "reward")) == ["Reconstruction", "Reward only"]
+    assert labels(("dreamer", "reward"), ("planet", "reconstruction")) == [
+        "Dreamer, Reward only",
+        "PlaNet, Reconstruction",
+    ]
+
+
+@pytest.mark.parametrize("labels", [["Dreamer"], ["Dreamer, Reconstruction", "No value, Reconstruction", "PlaNet, x"]])
+@pytest.mark.parametrize("count", [1, 4, 6])
+def test_nothing_is_cut_off_and_nothing_overlaps(count, labels):
+    figure_, axes = style.panels(count)
+    for axis in axes:
+        axis.set_title("Cartpole Swingup Sparse")
+        for label in labels:
+            axis.plot([0, 200_000], [0, 1000], label=label)
+    style.legend(figure_, axes)
+    figure_.draw_without_rendering()
+    whole = figure_.bbox
+    boxes = [figure_.legends[0].get_window_extent()]
+    boxes += [axis.xaxis.label.get_window_extent() for axis in axes if axis.get_xlabel()]
+    assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 for box in boxes)
+    for axis in axes:
+        if axis.get_xlabel():
+            offset = axis.xaxis.offsetText.get_window_extent()
+            assert not axis.xaxis.label.get_window_extent().overlaps(offset)
+
+
+def test_what_cannot_be_written_is_one_clear_line(store, evaluated, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="choose another --out"):
+        figure.draw(store, [evaluated({80: [10]})], tmp_path / "file" / "a")
+
+
 def test_runs_without_evaluation_are_left_out_and_none_at_all_is_an_error(store, evaluated, tmp_path):
     empty, run = evaluated({}), evaluated({80: [10]}, seed=1)
     figure.draw(store, [empty, run], tmp_path / "a")
