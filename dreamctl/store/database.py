@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from dreamctl.errors import HomeError
@@ -39,10 +39,20 @@ def prepare_home(home: Path) -> None:
         raise HomeError(f"cannot write to the home {home}: choose another with --home or DREAMCTL_HOME")
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite URL; None for other databases. Raises `HomeError` for what is no URL."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise HomeError(f"cannot open the run database {url}: {error}") from error
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
 def connect(url: str, home: Path) -> Engine:
     """An engine on the database, migrated to the newest schema."""
-    if url.startswith("sqlite"):
-        _refuse_network(home)
+    file = sqlite_file(url)
+    if file is not None:
+        _refuse_network(file.parent)
     try:
         engine = _engine(url)
         _migrate(engine, home)
@@ -104,14 +114,14 @@ def _migrate(engine: Engine, home: Path) -> None:
             raise HomeError(f"the run database in {home} is of a newer dreamctl: upgrade dreamctl") from error
 
 
-def _refuse_network(home: Path) -> None:
-    """`HomeError` when the home lies on a network file system, where SQLite's log does not work."""
+def _refuse_network(folder: Path) -> None:
+    """`HomeError` when a folder lies on a network file system, where SQLite's log does not work."""
     try:
         mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
     except OSError:
         return
-    folder = str(home.resolve())
-    inside = [(point, kind) for point, kind in mounts if folder == point or folder.startswith(point.rstrip("/") + "/")]
+    place = str(folder.resolve())
+    inside = [(point, kind) for point, kind in mounts if place == point or place.startswith(point.rstrip("/") + "/")]
     point, kind = max(inside, key=lambda mount: len(mount[0]), default=("", ""))
     if kind in _NETWORK:
         raise HomeError(

@@ -44,6 +44,7 @@ class Copied:
 
     runs: int = 0
     points: int = 0
+    failed: int = 0  # runs that could not be copied
 
 
 class Mirror:
@@ -78,6 +79,7 @@ class Mirror:
                     active = self._active()
                     copied = self._pass(client)
                     total.runs, total.points = max(total.runs, copied.runs), total.points + copied.points
+                    total.failed = copied.failed
                     if not active:
                         break
                     time.sleep(_PAUSE)
@@ -92,9 +94,15 @@ class Mirror:
         )
 
     def _pass(self, client: Any) -> Copied:
+        """Copy each run; one that cannot be copied is reported and tried again next time, the others go on."""
         copied = Copied()
         for run in self.store.runs():
-            points = self._run(client, run)
+            try:
+                points = self._run(client, run)
+            except Exception as error:
+                print(f"{run.name} was not copied: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                copied.failed += 1
+                continue
             copied.points += points or 0
             copied.runs += points is not None
         return copied
@@ -128,12 +136,16 @@ class Mirror:
         return points
 
     def _create(self, client: Any, run: Run) -> str:
-        """A new run in the experiment named as the task."""
+        """A new run in the experiment named as the task, or the one that a killed mirror has left there."""
         from mlflow.entities import Param
 
         experiment = client.get_experiment_by_name(run.task)
         artifacts = str(self.store.home / "mlartifacts" / run.task)
         identifier = experiment.experiment_id if experiment else client.create_experiment(run.task, artifacts)
+        if experiment and experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(identifier)
+        for left in client.search_runs([identifier], f"tags.`dreamctl.run` = '{run.id}'"):
+            return left.info.run_id
         tags = {
             "mlflow.runName": run.name,
             "mlflow.user": os.environ.get("USER", "dreamctl"),
@@ -183,7 +195,7 @@ class Mirror:
 
     def _curve(self, client: Any, run: Run, there: str) -> None:
         """Draw and send the learning curve: of a running run now and then, of an ended one always."""
-        if not self.store.evaluations(run.id):
+        if all(evaluation.kind == "manual" for evaluation in self.store.evaluations(run.id)):
             return
         if run.status == "running" and time.monotonic() - self._drawn.get(run.id, -_CURVE_EVERY) < _CURVE_EVERY:
             return
@@ -196,8 +208,8 @@ class Mirror:
     def _status(self, client: Any, run: Run, there: str) -> None:
         """Set status and end time; MLflow leaves a killed process's run RUNNING for ever."""
         ended = run.status in ("finished", "failed", "stopped")
-        if run.reason:
-            client.set_tag(there, "reason", run.reason)
+        if run.reason or run.attempt > 1:  # a later attempt may have done better
+            client.set_tag(there, "reason", run.reason or "")
         if ended:
             client.set_terminated(there, _STATUS[run.status], end_time=round(1000 * (run.finished_at or time.time())))
         else:
@@ -209,8 +221,10 @@ class Mirror:
 
         try:
             return client.get_run(there).info.lifecycle_stage == "active"
-        except MlflowException:
-            return False
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
 
 
 def uri(store: Store) -> str:

@@ -23,12 +23,12 @@ def collect() -> dict[str, Any]:
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {"packages": packages}
-    diff = _git("diff", "HEAD") or ""
+    diff = _git("diff", "HEAD")
     return {
         "packages": packages,
-        "git_commit": commit,
-        "git_branch": _git("rev-parse", "--abbrev-ref", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_commit": commit.strip(),
+        "git_branch": (_git("rev-parse", "--abbrev-ref", "HEAD") or "").strip(),
+        "git_dirty": bool(diff),
         "git_diff": diff or None,
     }
 
@@ -56,6 +56,6 @@ def _git(*arguments: str) -> str | None:
     """What git says of the folder that this code lies in, or None."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(command, capture_output=True, check=True, timeout=10).stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError):
         return None

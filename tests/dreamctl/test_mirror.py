@@ -101,6 +101,38 @@ def test_points_sent_again_after_a_crash_are_not_doubled(mirrored):
     assert len(history) == 500
 
 
+def test_a_mirror_killed_after_creating_a_run_leaves_no_second_one(mirrored):
+    """MLflow has the run, the store does not know: the next mirror takes it over."""
+    from dreamctl.store.mirror import Mirror
+
+    store, _, client = mirrored
+    run = store.runs(status="stopped")[0]
+    before = there(store, client)[run.id].info.run_id
+    store.forget_mirrored(run.id)
+    Mirror(store, draw).sync()
+    assert len(there(store, client)) == 5 and store.mirrored(run.id)["run"] == before
+    assert len(client.get_metric_history(before, "m1")) == 500
+
+
+def test_a_run_that_cannot_be_copied_does_not_hold_up_the_others(mirrored, capsys):
+    from dreamctl.store.mirror import Mirror
+
+    store, _, _ = mirrored
+    runs = store.runs(status="finished") + store.runs(status="stopped")
+    for run in runs:
+        store.mark_mirrored(run.id, {"stamp": "old"})
+
+    def fails(store, run, path):
+        if run.id == runs[0].id:
+            raise RuntimeError("no ink")
+        draw(store, run, path)
+
+    copied = Mirror(store, fails).sync()
+    assert (copied.runs, copied.failed) == (1, 1)
+    assert f"{runs[0].name} was not copied: RuntimeError: no ink" in capsys.readouterr().err
+    assert Mirror(store, draw).sync().runs == 1  # tried again
+
+
 def test_one_mirror_at_a_time(mirrored):
     from filelock import FileLock
 

@@ -176,6 +176,14 @@ def test_reading_an_absent_home_writes_nothing(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_the_database_may_be_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("DREAMCTL_DB", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    assert open_store(tmp_path / "home", create=False).runs() == []
+    run = submit(open_store(tmp_path / "home"), spec())
+    assert [r.id for r in open_store(tmp_path / "home", create=False).runs()] == [run.id]
+    assert not (tmp_path / "home" / "dreamctl.db").exists()
+
+
 def test_homes_that_cannot_be_used(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(HomeError, match="cannot make the home"):
