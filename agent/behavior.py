@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from agent.config import Config
 from agent.distributions import gaussian_entropy
 from agent.networks import Dense, Scalar
-from agent.returns import lambda_return
+from agent.returns import lambda_return, n_step_return, reward_sum
 from agent.rssm import State
 from agent.world_model import WorldModel
 
@@ -26,11 +26,9 @@ from agent.world_model import WorldModel
 class ActionModel(Dense):
     """q(a_t | s_t), Eqs. 2-3: a tanh-transformed Gaussian."""
 
-    MIN_STD = 1e-4
-
     def __init__(self, config: Config, features: int, action_size: int) -> None:
         super().__init__(features, 2 * action_size, config.action_layers, config.units)
-        self.scale = config.action_mean_scale
+        self.scale, self.min_std = config.action_mean_scale, config.action_min_std
         # softplus(0 + offset) = action_init_std: the standard deviation before any training
         self.offset = math.log(math.expm1(config.action_init_std))
 
@@ -39,7 +37,7 @@ class ActionModel(Dense):
         mean, std = super().forward(features).chunk(2, -1)
         if self.scale:
             mean = self.scale * torch.tanh(mean / self.scale)
-        return mean, F.softplus(std + self.offset) + self.MIN_STD
+        return mean, F.softplus(std + self.offset) + self.min_std
 
     def mode(self, features: Tensor) -> Tensor:
         """The action without noise, tanh(mean): [..., F] -> [..., A]."""
@@ -58,8 +56,15 @@ class Imagination(NamedTuple):
     std: Tensor
 
 
+class Returns(NamedTuple):
+    """Estimates of the return of imagined states, [H, N]: what the action model maximises, what the value learns."""
+
+    action: Tensor
+    value: Tensor
+
+
 class Behavior(nn.Module):
-    """Action and value model and the slow copy of the value model that the targets use."""
+    """Action model; with method `dreamer` a value model and the slow copy of it that the targets use."""
 
     weights: Tensor  # [H, 1], of imagined steps in both losses
 
@@ -67,8 +72,10 @@ class Behavior(nn.Module):
         super().__init__()
         self.config = config
         self.action = ActionModel(config, feature_size, action_size)
-        self.value = Scalar(feature_size, config.value_layers, config.units)
-        self.slow_value = copy.deepcopy(self.value) if config.slow_value_every else self.value
+        self.value: Scalar | None = None
+        if config.method == "dreamer":
+            self.value = Scalar(feature_size, config.value_layers, config.units)
+            self.slow_value = copy.deepcopy(self.value) if config.slow_value_every else self.value
         self.register_buffer("weights", self._weights(), persistent=False)
 
     def imagine(self, world_model: WorldModel, start: State, state_noise: Tensor, action_noise: Tensor) -> Imagination:
@@ -84,11 +91,20 @@ class Behavior(nn.Module):
             stds.append(std)
         return Imagination(torch.stack(features), torch.stack(stds))
 
-    def returns(self, world_model: WorldModel, features: Tensor) -> Tensor:
-        """V_lambda (Eq. 6) of imagined states, values by the slow copy: [H + 1, N, F] -> [H, N]."""
-        rewards = world_model.reward(features[:-1])
-        values = self.slow_value(features)
-        return lambda_return(rewards, values, self.config.discount, self.config.return_lambda)
+    def returns(self, world_model: WorldModel, features: Tensor) -> Returns:
+        """The estimates that the config asks for, values by the slow copy; features: [H + 1, N, F]."""
+        config = self.config
+        if self.value is None:
+            total = self._reward_sum(world_model, features)
+            return Returns(total, total)
+        rewards, values = world_model.reward(features[:-1]), self.slow_value(features)
+        target = lambda_return(rewards, values, config.discount, config.return_lambda)
+        match config.returns:
+            case "n_step":
+                return Returns(n_step_return(rewards, values, config.n_step, config.discount), target)
+            case "rewards":
+                return Returns(self._reward_sum(world_model, features), target)
+        return Returns(target, target)
 
     def action_loss(self, returns: Tensor) -> Tensor:
         """The negative of Eq. 7: returns [H, N], with their graph through the dynamics."""
@@ -97,15 +113,16 @@ class Behavior(nn.Module):
     def value_loss(self, features: Tensor, returns: Tensor) -> Tensor:
         """Eq. 8: squared distance to the returns, which carry no gradient, nor do the features.
 
-        features: [H + 1, N, F]; returns: [H, N].
+        features: [H + 1, N, F]; returns: [H, N], V_lambda.
         """
+        assert self.value is not None
         error = self.value(features[:-1].detach()) - returns.detach()
         return 0.5 * (self.weights * error.square()).mean()
 
-    def metrics(self, imagined: Imagination, returns: Tensor) -> dict[str, Tensor]:
+    def metrics(self, imagined: Imagination, returns: Returns) -> dict[str, Tensor]:
         """What to watch of a behaviour update (scalars on the device)."""
         return {
-            "imagined/return": returns.detach().mean(),
+            "imagined/return": returns.action.detach().mean(),
             "action/entropy": gaussian_entropy(imagined.std.detach()).mean(),
             "action/std": imagined.std.detach().mean(),
         }
@@ -113,8 +130,13 @@ class Behavior(nn.Module):
     @torch.no_grad()
     def copy_slow_value(self) -> None:
         """Copy the value model into the one that the targets use (every `slow_value_every` updates)."""
+        assert self.value is not None
         for slow, value in zip(self.slow_value.parameters(), self.value.parameters(), strict=True):
             slow.copy_(value)
+
+    def _reward_sum(self, world_model: WorldModel, features: Tensor) -> Tensor:
+        """V_R (Eq. 4): undiscounted rewards up to and with s_{t+H}: [H + 1, N, F] -> [H, N]."""
+        return reward_sum(world_model.reward(features))[:-1]
 
     def _weights(self) -> Tensor:
         """[H, 1]: ones, or discount^step with `discount_weights`."""

@@ -1,4 +1,4 @@
-"""One flat, typed, documented configuration; presets, methods and objectives are overlays on it.
+"""One flat, typed, documented configuration; presets and methods are overlays on it.
 
 Every field states its meaning, unit and source. `paper` is Appendix B of the submission, `official` the code
 released in 2021, `tiny` learns on two CPU cores, `smoke` runs the whole loop in well under a minute. Values of a
@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class ConfigError(ValueError):
@@ -31,14 +31,39 @@ def _field(
     return field(default=default, metadata=metadata)
 
 
+class Overlay(NamedTuple):
+    """A named choice: what it is, in one line, and the fields that it changes."""
+
+    help: str
+    values: dict[str, Any] = {}
+
+
+METHODS = {
+    "dreamer": Overlay("action and value model learned in imagination (Section 3)"),
+    "no_value": Overlay(
+        "action model on the imagined rewards alone (V_R, Eq. 4), no value model", dict(returns="rewards")
+    ),
+    "planet": Overlay(
+        "no action or value model: online planning by the cross-entropy method in latent space (PlaNet)",
+        dict(returns="rewards", horizon=12),
+    ),
+}
+
+OBJECTIVES = {
+    "reconstruction": Overlay("images are decoded from the model state (Eqs. 10-11)"),
+    "contrastive": Overlay("model states are told apart by their images, without a decoder (InfoNCE, Eqs. 12-13)"),
+    "reward": Overlay("rewards alone, without a decoder"),
+}
+
+
 @dataclass(frozen=True)
 class Config:
     """Hyper-parameters of one run. Defaults are the preset `paper`."""
 
     # The agent
-    method: str = _field("dreamer", "how behaviour is learned", source="Section 3", choices=("dreamer",))
+    method: str = _field("dreamer", "how behaviour is found", source="Section 3", choices=tuple(METHODS))
     objective: str = _field(
-        "reconstruction", "how representations are learned", source="Section 4", choices=("reconstruction",)
+        "reconstruction", "what the representation is learned from", source="Section 4", choices=tuple(OBJECTIVES)
     )
 
     # Environment
@@ -96,7 +121,17 @@ class Config:
     model_lr: float = _field(1e-3, "learning rate of the world model", source="App. B", low=0)
 
     # Behaviour
-    horizon: int = _field(20, "imagination horizon (H)", unit="agent steps", source="App. B", low=2)
+    horizon: int = _field(
+        20, "imagination horizon, of planet the planning horizon (H)", unit="agent steps", source="App. B", low=2
+    )
+    returns: str = _field(
+        "lambda",
+        "what the action model maximises: V_lambda, the n-step V_N^k, or the sum of rewards to the horizon V_R; the "
+        "value model always learns V_lambda",
+        source="Eqs. 4-6",
+        choices=("lambda", "n_step", "rewards"),
+    )
+    n_step: int = _field(5, "steps of V_N^k, with returns=n_step (k)", unit="agent steps", source="Eq. 5", low=1)
     discount: float = _field(0.99, "discount per agent step (gamma)", source="App. B", low=0, high=1)
     return_lambda: float = _field(
         0.95, "mixing of the n-step returns (lambda of Eq. 6)", source="App. B", low=0, high=1
@@ -107,12 +142,20 @@ class Config:
         0.0, "squash the action's mean to +-scale before the tanh, scale * tanh(mean / scale); 0: leave it", low=0
     )
     action_init_std: float = _field(1.0, "standard deviation of the untrained action model, before the tanh", low=0.01)
+    action_min_std: float = _field(
+        1e-4, "smallest standard deviation of the action model, before the tanh", source="code", low=0
+    )
     slow_value_every: int = _field(
         100, "updates between copies of the value model into the targets' one; 0: no copy", source="App. B", low=0
     )
     discount_weights: bool = _field(False, "weight imagined steps in both behaviour losses by discount^step")
     value_lr: float = _field(3e-4, "learning rate of the value model", source="App. B", low=0)
     action_lr: float = _field(3e-4, "learning rate of the action model", source="App. B", low=0)
+
+    # Online planning (method planet)
+    candidates: int = _field(1000, "action sequences tried in an iteration (J)", source="PlaNet", low=1)
+    elites: int = _field(100, "best sequences that the next iteration is fitted to (K)", source="PlaNet", low=1)
+    iterations: int = _field(10, "iterations of a plan (I)", source="PlaNet", low=1)
 
     # Optimisers
     gradient_clip: float = _field(100.0, "largest gradient norm, for each of the three models", source="code", low=0)
@@ -130,6 +173,10 @@ class Config:
                 f"batch_length {self.batch_length} exceeds an episode's {self.decisions + 1} observations "
                 f"(episode_length {self.episode_length} / action_repeat {self.action_repeat} + 1)"
             )
+        if self.method != "dreamer" and self.returns != "rewards":
+            raise ConfigError(f"method {self.method} has no value model: returns must be rewards, not {self.returns!r}")
+        if self.elites > self.candidates:
+            raise ConfigError(f"elites {self.elites} exceeds candidates {self.candidates}")
 
     @property
     def decisions(self) -> int:
@@ -187,6 +234,9 @@ _TINY: dict[str, Any] = dict(  # docs/tiny.md says how it was found
     action_init_std=1.0,
     value_lr=5e-4,
     action_lr=1e-4,
+    candidates=200,
+    elites=20,
+    iterations=5,
 )
 
 _SMOKE: dict[str, Any] = _TINY | dict(
@@ -205,13 +255,21 @@ _SMOKE: dict[str, Any] = _TINY | dict(
     depth=4,
     units=32,
     horizon=5,
+    candidates=20,
+    elites=5,
+    iterations=2,
 )
 
-PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "official": _OFFICIAL, "tiny": _TINY, "smoke": _SMOKE}
+PRESETS = {
+    "paper": Overlay("Appendix B of the submission"),
+    "official": Overlay("the code released in 2021, which differs from the submission", _OFFICIAL),
+    "tiny": Overlay("small networks and images; learns on two CPU cores", _TINY),
+    "smoke": Overlay("the whole loop in under a minute, to try things out", _SMOKE),
+}
 
 
 def make(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> Config:
-    """The configuration of a preset with some fields changed.
+    """The configuration of a preset, the method's own values in place of the preset's, and some fields changed.
 
     Strings are parsed by the field's type ('1e-3', 'true'). `ConfigError` names the nearest known preset or key,
     or the range of a value.
@@ -219,8 +277,10 @@ def make(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> C
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}{nearest(preset, PRESETS)}; presets: {', '.join(PRESETS)}")
     types = {f.name: type(f.default) for f in fields(Config)}
-    values: dict[str, Any] = dict(PRESETS[preset])
-    for key, value in (overrides or {}).items():
+    given = dict(overrides or {})
+    method = given.get("method", "dreamer")
+    values = PRESETS[preset].values | (METHODS[method].values if method in METHODS else {})
+    for key, value in given.items():
         if key not in types:
             raise ConfigError(f"unknown config key {key!r}{nearest(key, types)}")
         values[key] = _parse(key, value, types[key])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from agent import seeds
 from agent.behavior import Behavior
 from agent.config import Config
+from agent.planner import Planner
+from agent.rssm import State
 from agent.world_model import Batch, WorldModel, preprocess
 
 
@@ -41,14 +43,16 @@ class Dreamer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.integer(seed, "parameters"))
             self.world_model = WorldModel(config, action_size)
-            self.behavior = Behavior(config, self.world_model.feature_size, action_size)
+            self.behavior: Behavior | None = None  # PlaNet learns none
+            if config.method != "planet":
+                self.behavior = Behavior(config, self.world_model.feature_size, action_size).to(self.device)
+        self.planner = Planner(config, action_size)
         self.world_model.to(self.device)
-        self.behavior.to(self.device)
-        self.optimizers = {
-            "model": Optimizer(self.world_model.parameters(), config.model_lr, config),
-            "action": Optimizer(self.behavior.action.parameters(), config.action_lr, config),
-            "value": Optimizer(self.behavior.value.parameters(), config.value_lr, config),
-        }
+        self.optimizers = {"model": Optimizer(self.world_model.parameters(), config.model_lr, config)}
+        if self.behavior:
+            self.optimizers["action"] = Optimizer(self.behavior.action.parameters(), config.action_lr, config)
+            if self.behavior.value:
+                self.optimizers["value"] = Optimizer(self.behavior.value.parameters(), config.value_lr, config)
 
     def update(self, batch: Batch, index: int) -> dict[str, Tensor]:
         """Update number `index` (from 0): dynamics learning, then behaviour learning (Algorithm 1).
@@ -56,7 +60,7 @@ class Dreamer:
         Returns metrics as scalars on the device, so that nothing waits for them.
         """
         config, world_model, behavior = self.config, self.world_model, self.behavior
-        if config.slow_value_every and index % config.slow_value_every == 0:
+        if behavior and behavior.value and config.slow_value_every and index % config.slow_value_every == 0:
             behavior.copy_slow_value()
         generator = seeds.torch_generator(self.device, self.seed, "update", index)
 
@@ -69,17 +73,32 @@ class Dreamer:
         metrics["model/gradient_norm"] = self.optimizers["model"].step(loss)
 
         # Behaviour learning: imagine from every posterior state; phi, then psi
+        if behavior is None:
+            return metrics
         start = posterior.detach().flatten()
         horizon, count = config.horizon, length * size
         state_noise = noise(horizon, count, config.stochastic)
         imagined = behavior.imagine(world_model, start, state_noise, noise(horizon, count, self.action_size))
         returns = behavior.returns(world_model, imagined.features)
-        action_loss = behavior.action_loss(returns)
+        action_loss = behavior.action_loss(returns.action)
         metrics["action/gradient_norm"] = self.optimizers["action"].step(action_loss)
-        value_loss = behavior.value_loss(imagined.features, returns)
-        metrics["value/gradient_norm"] = self.optimizers["value"].step(value_loss)
-        metrics |= {"action/loss": action_loss.detach(), "value/loss": value_loss.detach()}
-        return metrics | behavior.metrics(imagined, returns)
+        metrics |= {"action/loss": action_loss.detach()} | behavior.metrics(imagined, returns)
+        if behavior.value:
+            value_loss = behavior.value_loss(imagined.features, returns.value)
+            metrics["value/gradient_norm"] = self.optimizers["value"].step(value_loss)
+            metrics["value/loss"] = value_loss.detach()
+        return metrics
+
+    def act(self, state: State, noise: Callable[..., Tensor], sample: bool = False) -> Tensor:
+        """The action in a posterior state [1, ...]: [1, A] in [-1, 1]. noise: gives standard normal tensors of a shape.
+
+        The mode of the action model (or a sample), or the first action of a plan.
+        """
+        if self.behavior is None:
+            return self.planner.plan(self.world_model, state, noise)[:1]
+        if sample:
+            return self.behavior.action.sample(state.features, noise(1, self.action_size))[0]
+        return self.behavior.action.mode(state.features)
 
     def policy(self, generator: torch.Generator, noise: float = 0.0) -> Policy:
         """A policy for one episode; noise: standard deviation of exploration, 0 for evaluation."""
@@ -89,23 +108,24 @@ class Dreamer:
         """Parameters and optimisers: everything of the agent that changes."""
         return {
             "world_model": self.world_model.state_dict(),
-            "behavior": self.behavior.state_dict(),
+            "behavior": self.behavior.state_dict() if self.behavior else {},
             "optimizers": {name: optimizer.adam.state_dict() for name, optimizer in self.optimizers.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.world_model.load_state_dict(state["world_model"])
-        self.behavior.load_state_dict(state["behavior"])
+        if self.behavior:
+            self.behavior.load_state_dict(state["behavior"])
         for name, optimizer in self.optimizers.items():
             optimizer.adam.load_state_dict(state["optimizers"][name])
 
 
 class Policy:
-    """Acts through one episode: filters the images into a posterior state and asks the action model.
+    """Acts through one episode: filters the images into a posterior state and asks the agent for an action.
 
-    Evaluation (`noise` 0) takes the mode. Exploration adds Normal(0, noise) to the mode (or to a sample, in
-    `official`) and clips to [-1, 1].
+    Evaluation (`noise` 0) takes the action as it is. Exploration adds Normal(0, noise) to it (in `official` to a sample
+    of the action model) and clips to [-1, 1].
     """
 
     def __init__(self, agent: Dreamer, generator: torch.Generator, noise: float) -> None:
@@ -116,15 +136,13 @@ class Policy:
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """image: [S, S, 3] uint8 -> action [A] float32 in [-1, 1]."""
-        agent, model, action_model = self.agent, self.agent.world_model, self.agent.behavior.action
+        agent, model = self.agent, self.agent.world_model
         embedding = model.encoder(preprocess(torch.from_numpy(image).to(agent.device).unsqueeze(0)))
         eps = self._noise(1, 1, agent.config.stochastic)
         posterior, _ = model.rssm.observe(embedding.unsqueeze(0), self.action.unsqueeze(0), eps, self.state)
         self.state = posterior.flatten()
-        if self.noise and agent.config.explore_from == "sample":
-            action, _ = action_model.sample(self.state.features, self._noise(1, agent.action_size))
-        else:
-            action = action_model.mode(self.state.features)
+        sample = self.noise > 0 and agent.config.explore_from == "sample"
+        action = agent.act(self.state, self._noise, sample)
         if self.noise:
             action = (action + self.noise * self._noise(1, agent.action_size)).clamp(-1, 1)
         self.action = action

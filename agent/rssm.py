@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 
 class RSSM(nn.Module):
-    """Latent dynamics. `observe` scans a sequence of posteriors, `imagine_step` takes one step of the prior."""
+    """Latent dynamics. `observe` scans a sequence of posteriors, `imagine` rolls the prior out."""
 
     def __init__(self, config: Config, action_size: int, embedding: int) -> None:
         super().__init__()
@@ -96,6 +96,14 @@ class RSSM(nn.Module):
         deterministic = self.cell(x, state.deterministic)
         mean, std = self._prior(deterministic)
         return State(deterministic, mean + std * noise, mean, std)
+
+    def imagine(self, state: State, actions: Tensor, noise: Tensor) -> State:
+        """The prior rolled out from `state` [N, ...] with given actions [H, N, A]; noise [H, N, S]: [H, N, ...]."""
+        states = []
+        for action, eps in zip(actions.unbind(), noise.unbind(), strict=True):
+            state = self.imagine_step(state, action, eps)
+            states.append(state)
+        return State(*(torch.stack(parts) for parts in zip(*states, strict=True)))
 
     def _prior(self, deterministic: Tensor) -> tuple[Tensor, Tensor]:
         return self._gaussian(self.prior_out(F.elu(self.prior_hidden(deterministic))))

@@ -6,6 +6,7 @@ All that a run needs to go on is in a checkpoint and the episodes on disk; every
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from agent import checkpoints, seeds, tasks
 from agent.config import Config
 from agent.dreamer import Dreamer
 from agent.environment import Environment
+from agent.prediction import predict
 from agent.replay import Replay
 from agent.rollout import evaluation_episode, play, random_actor
 
@@ -38,6 +40,9 @@ class Recorder(Protocol):
 
     def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray | None, final: bool) -> None:
         """Returns of evaluation episodes; video: the first one's images, [T + 1, S, S, 3] uint8."""
+
+    def prediction(self, env_steps: int, truth: np.ndarray, model: np.ndarray) -> None:
+        """The first images of an evaluation episode and the model's open-loop prediction, [T, S, S, 3] uint8 each."""
 
     def checkpoint(self, env_steps: int, updates: int, path: Path) -> None:
         """A checkpoint is on disk, whole and durable."""
@@ -155,6 +160,15 @@ class Run:
         returns = [episode.score for episode in episodes]
         self.recorder.scalars(self.env_steps, {"eval/return": float(np.mean(returns))})
         self.recorder.evaluation(self.env_steps, returns, episodes[0].images, self.done)
+        noise = seeds.torch_generator(self.agent.device, self.seed, "prediction", self.env_steps)
+        prediction = predict(self.agent, episodes[0], noise)
+        if prediction:
+            errors = {
+                "model/one_step_error": prediction.one_step_error,
+                "model/open_loop_error": prediction.open_loop_error,
+            }
+            self.recorder.scalars(self.env_steps, errors)
+            self.recorder.prediction(self.env_steps, prediction.truth, prediction.model)
         self.evaluated = self.env_steps
 
     def save(self) -> None:
@@ -177,8 +191,9 @@ class Run:
         self.recorder.checkpoint(self.env_steps, self.updates, path)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint of this task, config and seed."""
+        """Go on from a checkpoint of this task, config and seed; only the length of the run may differ."""
         content = checkpoints.load(path, str(self.agent.device))
+        content["config"] = dataclasses.replace(content["config"], steps=self.config.steps)
         for name, mine in (("task", self.task.name), ("seed", self.seed), ("config", self.config)):
             if content[name] != mine:
                 raise checkpoints.CheckpointError(f"checkpoint {path} belongs to another run: its {name} differs")

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from agent import objectives
 from agent.config import Config
 from agent.networks import Encoder, Scalar, embedding_size
-from agent.objectives import OBJECTIVES, kl_regulariser, unit_gaussian_loss
+from agent.objectives import kl_regulariser, unit_gaussian_loss
 from agent.rssm import RSSM, State
 
 
@@ -40,7 +41,7 @@ class WorldModel(nn.Module):
         self.encoder = Encoder(config.image_size, config.depth)
         self.rssm = RSSM(config, action_size, embedding_size(config.image_size, config.depth))
         self.reward = Scalar(self.feature_size, config.reward_layers, config.units)
-        self.objective = OBJECTIVES[config.objective](config, self.feature_size)
+        self.objective = objectives.build(config, self.feature_size)
 
     def loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, State, dict[str, Tensor]]:
         """The negative of Eq. 10 for a batch; noise: [L, B, S] standard normal.
@@ -52,7 +53,7 @@ class WorldModel(nn.Module):
         embeddings = self.encoder(images.flatten(0, 1)).unflatten(0, (length, size))
         posterior, prior = self.rssm.observe(embeddings, batch.actions, noise, self.rssm.start(size))
         features = posterior.features
-        objective, metrics = self.objective(features, images)
+        objective, metrics = self.objective(features, images, embeddings)
         reward = unit_gaussian_loss(self.reward(features), batch.rewards)
         limited, kl = kl_regulariser(posterior, prior, self.config.free_nats, self.config.free_nats_per)
         loss = objective + reward + self.config.kl_scale * limited

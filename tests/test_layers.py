@@ -20,10 +20,12 @@ AGENT = [
     "agent.objectives",
     "agent.world_model",
     "agent.behavior",
+    "agent.planner",
     "agent.dreamer",
     "agent.environment",
     "agent.replay",
     "agent.rollout",
+    "agent.prediction",
     "agent.checkpoints",
     "agent.training",
 ]

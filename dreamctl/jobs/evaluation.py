@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dreamctl.errors import BadInput
-from dreamctl.jobs import files
+from dreamctl.jobs import pictures
 from dreamctl.store import Checkpoint, Evaluation, Run, Store
 
 
@@ -35,7 +35,7 @@ def evaluate(
     path = None
     if images is not None:
         path = f"videos/{checkpoint.env_steps:010d}-seed{seed}.gif"
-        files.save_gif(folder / path, images)
+        pictures.save_gif(folder / path, images)
         store.record_artifact(run.id, path=path, kind="video")
     return store.record_evaluation(
         run.id,

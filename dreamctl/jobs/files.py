@@ -1,30 +1,12 @@
-"""Files of a run: videos, checksums, which checkpoint to use."""
+"""Files of a run: checksums, which checkpoint to use."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dreamctl.errors import BadInput
 from dreamctl.store import Checkpoint, Run, Store
-
-if TYPE_CHECKING:
-    import numpy as np
-
-_WIDTH = 128  # pixels of a video, at least
-_FRAMES = 125  # of a video, at most
-
-
-def save_gif(path: Path, images: np.ndarray) -> None:
-    """An episode's images [T, S, S, 3] uint8 as a looping GIF, enlarged, with frames left out where there are many."""
-    from PIL import Image
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    side = images.shape[1] * max(1, _WIDTH // images.shape[1])
-    stride = -(-len(images) // _FRAMES)
-    frames = [Image.fromarray(image).resize((side, side), Image.Resampling.NEAREST) for image in images[::stride]]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40, loop=0, optimize=True)
 
 
 def sha256(path: Path) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import OperationalError
 
 from dreamctl.errors import StaleAttempt
-from dreamctl.jobs import files
+from dreamctl.jobs import files, pictures
 from dreamctl.store import Point, Run, Store, open_store
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class StoreRecorder:
         path = None
         if video is not None:
             path = f"videos/{env_steps:010d}.gif"
-            files.save_gif(self.store.folder(self.run.id) / path, video)
+            pictures.save_gif(self.store.folder(self.run.id) / path, video)
             self.store.record_artifact(self.run.id, path=path, kind="video")
         row = self.store.record_evaluation(
             self.run.id,
@@ -83,6 +83,15 @@ class StoreRecorder:
             video=path,
         )
         print(f"{env_steps:>9,} env steps   eval/return {row.mean:7.1f}  {row.kind}", flush=True)
+
+    def prediction(self, env_steps: int, truth: np.ndarray, model: np.ndarray) -> None:
+        """Keep an open-loop prediction as a GIF and as the strip of Figure 5."""
+        for path, kind, save in (
+            (f"predictions/{env_steps:010d}.gif", "prediction", pictures.save_prediction),
+            (f"predictions/{env_steps:010d}.png", "strip", pictures.save_strip),
+        ):
+            save(self.store.folder(self.run.id) / path, truth, model)
+            self.store.record_artifact(self.run.id, path=path, kind=kind)
 
     def checkpoint(self, env_steps: int, updates: int, path: Path) -> None:
         """Record a checkpoint after all metrics up to it, and drop older ones but the best."""

@@ -1,5 +1,6 @@
 """Behaviour learning: gradients against finite differences, and a latent world whose best action is known."""
 
+import dataclasses
 import types
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from agent.behavior import Behavior
 from agent.dreamer import Dreamer, Optimizer
-from agent.returns import lambda_return
+from agent.returns import lambda_return, n_step_return
 from agent.rssm import State
 from agent.world_model import WorldModel
 from tests.agent.conftest import random_batch, small
@@ -36,7 +37,7 @@ def test_action_gradient_against_finite_differences(imagination):
     config, model, behavior, start, (state_noise, action_noise) = imagination
     imagined = behavior.imagine(model, start, state_noise, action_noise)
     parameters = list(behavior.action.parameters())
-    loss = behavior.action_loss(behavior.returns(model, imagined.features))
+    loss = behavior.action_loss(behavior.returns(model, imagined.features).action)
     gradients = torch.autograd.grad(loss, parameters)
     inputs = imagined.features.detach()
 
@@ -70,7 +71,7 @@ def test_value_gradient_against_finite_differences(imagination):
     """Eq. 8: the targets do not move with the value model."""
     config, model, behavior, start, noise = imagination
     features = behavior.imagine(model, start, *noise).features
-    targets = behavior.returns(model, features)
+    targets = behavior.returns(model, features).value
     parameters = list(behavior.value.parameters())
     gradients = torch.autograd.grad(behavior.value_loss(features, targets), parameters)
     fixed = targets.detach().clone()
@@ -89,12 +90,47 @@ def test_value_gradient_against_finite_differences(imagination):
 def test_targets_come_from_the_slow_value_model(imagination):
     config, model, behavior, start, noise = imagination
     features = behavior.imagine(model, start, *noise).features
-    before = behavior.returns(model, features)
+    before = behavior.returns(model, features).action
     for parameter in behavior.value.parameters():
         parameter.data += 1.0
-    torch.testing.assert_close(behavior.returns(model, features), before)
+    torch.testing.assert_close(behavior.returns(model, features).action, before)
     behavior.copy_slow_value()
-    assert not torch.allclose(behavior.returns(model, features), before)
+    assert not torch.allclose(behavior.returns(model, features).action, before)
+
+
+@pytest.mark.parametrize("method", ["dreamer", "no_value"])
+def test_each_estimate_of_section_3_can_be_maximised(imagination, method):
+    """Eq. 4 as a plain sum over s_t .. s_{t+H}; Eqs. 5-6 by functions that test_returns.py holds to the equations."""
+    config, model, behavior, start, noise = imagination
+    features = behavior.imagine(model, start, *noise).features
+    rewards, values = model.reward(features), behavior.slow_value(features)
+    h, lambda_ = config.horizon, config.return_lambda
+    expected = {
+        "rewards": torch.stack([sum(rewards[n] for n in range(tau, h + 1)) for tau in range(h)]),
+        "n_step": n_step_return(rewards[:-1], values, 2, config.discount),
+        "lambda": lambda_return(rewards[:-1], values, config.discount, lambda_),
+    }
+    for returns, estimate in expected.items() if method == "dreamer" else [("rewards", expected["rewards"])]:
+        other = Behavior(dataclasses.replace(config, method=method, returns=returns, n_step=2), 9, ACTIONS)
+        other.load_state_dict(behavior.state_dict(), strict=method == "dreamer")
+        got = other.returns(model, features)
+        torch.testing.assert_close(got.action, estimate)
+        if method == "dreamer":
+            torch.testing.assert_close(got.value, expected["lambda"])
+
+
+def test_no_value_has_no_value_model():
+    agent = Dreamer(small(method="no_value", returns="rewards"), ACTIONS, seed=0)
+    assert not any("value" in name for name, _ in agent.behavior.named_parameters())
+    metrics = agent.update(random_batch(agent.config, ACTIONS), 0)
+    assert set(agent.optimizers) == {"model", "action"} and not any("value" in name for name in metrics)
+
+
+def test_planet_learns_no_behaviour():
+    agent = Dreamer(small(method="planet", returns="rewards"), ACTIONS, seed=0)
+    metrics = agent.update(random_batch(agent.config, ACTIONS), 0)
+    assert agent.behavior is None and set(agent.optimizers) == {"model"}
+    assert all(name.startswith("model/") for name in metrics)
 
 
 def test_behaviour_losses_leave_the_world_model_alone():
@@ -182,8 +218,8 @@ def test_the_action_model_finds_the_known_best_action():
         start = State(torch.zeros(64, 1), position, position, torch.ones(64, 1))
         imagined = behavior.imagine(world, start, torch.zeros(5, 64, 1), torch.randn(5, 64, 1))
         returns = behavior.returns(world, imagined.features)
-        action.step(behavior.action_loss(returns))
-        value.step(behavior.value_loss(imagined.features, returns))
+        action.step(behavior.action_loss(returns.action))
+        value.step(behavior.value_loss(imagined.features, returns.value))
     position = torch.linspace(-0.4, 0.4, 41).unsqueeze(1)
     features = torch.cat([position, torch.zeros_like(position)], -1)
     with torch.no_grad():

@@ -2,11 +2,14 @@
 
 import math
 
+import pytest
 import torch
 from torch import distributions as D
 
-from agent.objectives import kl_regulariser, unit_gaussian_loss
+from agent.objectives import info_nce, kl_regulariser, unit_gaussian_loss
 from agent.rssm import State
+from agent.world_model import WorldModel
+from tests.agent.conftest import random_batch, small
 
 
 def state(mean, std):
@@ -55,3 +58,69 @@ def test_likelihood_is_the_unit_gaussian_up_to_its_constant():
     constant = 0.5 * math.log(2 * math.pi) * 25
     oracle = -D.Normal(prediction, 1.0).log_prob(target).flatten(2).sum(-1).mean() - constant
     torch.testing.assert_close(unit_gaussian_loss(prediction, target), oracle, rtol=1e-4, atol=1e-4)
+
+
+def test_info_nce_against_a_double_loop(float64):
+    """Eq. 13, with every density taken one by one; and its gradients."""
+    torch.manual_seed(0)
+    count, size = 7, 4
+    states, mean = (torch.randn(count, size).requires_grad_() for _ in range(2))
+    std = (torch.rand(count, size) + 0.1).requires_grad_()
+    total = 0.0
+    for i in range(count):
+        densities = [D.Normal(mean[j], std[j]).log_prob(states[i]).sum() for j in range(count)]
+        total = total + densities[i] - torch.log(sum(d.exp() for d in densities))
+    expected, got = -total / count, info_nce(states, mean, std)
+    torch.testing.assert_close(got, expected)
+    for one, two in zip(*(torch.autograd.grad(x, (states, mean, std)) for x in (got, expected)), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_info_nce_of_a_state_model_that_knows_nothing_is_the_log_of_the_number_of_images():
+    states = torch.randn(32, 5)
+    assert info_nce(states, torch.zeros(32, 5), torch.ones(32, 5)).item() == pytest.approx(math.log(32))
+    assert info_nce(100 * states, 100 * states, torch.ones(32, 5)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_info_nce_survives_cancellation_in_float32():
+    """States far from the origin, a small standard deviation: the expanded square alone would lose the digits."""
+    torch.manual_seed(0)
+    states = 100 + torch.randn(8, 30)
+    mean, std = states + 0.1 * torch.randn(8, 30), torch.full((8, 30), 0.1)
+    exact = info_nce(states.double(), mean.double(), std.double())
+    assert info_nce(states, mean, std).item() == pytest.approx(exact.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["reconstruction", "contrastive", "reward"])
+def test_each_objective_trains_every_parameter_that_it_has_and_builds_no_other(objective):
+    config = small(objective=objective, free_nats=0.0)
+    torch.manual_seed(0)
+    model = WorldModel(config, 2)
+    names = [name for name, _ in model.named_parameters()]
+    assert any("decoder" in name for name in names) == (objective == "reconstruction")
+    assert any("objective.state" in name for name in names) == (objective == "contrastive")
+    noise = torch.randn(config.batch_length, config.batch_size, config.stochastic)
+    loss, _, metrics = model.loss(random_batch(config, 2), noise)
+    gradients = torch.autograd.grad(loss, list(model.parameters()))  # raises for a parameter without a path
+    assert all(g.abs().sum() > 0 for g in gradients)
+    terms = metrics["model/reward_loss"] + config.kl_scale * metrics["model/kl"]
+    own = {"reconstruction": "model/image_loss", "contrastive": "model/contrastive_loss"}.get(objective)
+    torch.testing.assert_close(metrics["model/loss"], terms + (metrics[own] if own else 0))
+
+
+def test_the_contrastive_term_alone_reaches_all_but_the_reward_model_and_the_prior():
+    config = small(objective="contrastive")
+    torch.manual_seed(0)
+    model = WorldModel(config, 2)
+    batch, shape = random_batch(config, 2), (config.batch_length, config.batch_size)
+    from agent.world_model import preprocess
+
+    images = preprocess(batch.images)
+    embeddings = model.encoder(images.flatten(0, 1)).unflatten(0, shape)
+    posterior, _ = model.rssm.observe(
+        embeddings, batch.actions, torch.randn(*shape, config.stochastic), model.rssm.start(config.batch_size)
+    )
+    loss, _ = model.objective(posterior.features, images, embeddings)
+    gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    unused = {name for (name, _), g in zip(model.named_parameters(), gradients, strict=True) if g is None}
+    assert unused == {n for n, _ in model.named_parameters() if n.startswith(("reward.", "rssm.prior"))}

@@ -1,5 +1,6 @@
 """Algorithm 1 end to end at small size: schedule, determinism, exact resumption, checkpoints."""
 
+import dataclasses
 import subprocess
 import sys
 from collections import Counter
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from agent import checkpoints, training
-from agent.config import make
+from agent.config import METHODS, OBJECTIVES, make
 
 CONFIG = make(
     "smoke",
@@ -35,6 +36,7 @@ class Recorder:
         self.values: dict[tuple[str, int], float] = {}
         self.evaluations: dict[int, tuple[list[float], bool]] = {}
         self.files: list = []
+        self.predictions: list[int] = []
 
     def progress(self, env_steps, updates):
         self.calls.append((env_steps, updates))
@@ -48,12 +50,16 @@ class Recorder:
         assert video.shape == (CONFIG.decisions + 1, 32, 32, 3) and video.dtype == np.uint8
         self.evaluations[env_steps] = (returns, final)
 
+    def prediction(self, env_steps, truth, model):
+        assert truth.shape == model.shape == (CONFIG.decisions + 1, 32, 32, 3) and model.dtype == np.uint8
+        self.predictions.append(env_steps)
+
     def checkpoint(self, env_steps, updates, path):
         self.files.append(path)
 
 
-def train(folder, recorder, resume=None):
-    return training.train("pendulum_swingup", CONFIG, 5, folder, recorder, resume=resume)
+def train(folder, recorder, resume=None, config=CONFIG, device="cpu"):
+    return training.train("pendulum_swingup", config, 5, folder, recorder, device, resume)
 
 
 def parameters(path):
@@ -118,6 +124,7 @@ def test_a_resumed_run_ends_bit_identical(whole, tmp_path, stop_at):
     assert_same(parameters(second.files[-1]), parameters(whole.files[-1]))
     assert first.values | second.values == whole.values
     assert first.evaluations | second.evaluations == whole.evaluations
+    assert sorted({*first.predictions, *second.predictions}) == whole.predictions == [80, 160, 240]
 
 
 def test_a_killed_run_goes_on_from_an_older_checkpoint(whole, tmp_path):
@@ -128,6 +135,38 @@ def test_a_killed_run_goes_on_from_an_older_checkpoint(whole, tmp_path):
     train(tmp_path, second, resume=first.files[0])
     assert_same(parameters(second.files[-1]), parameters(whole.files[-1]))
     assert Counter(path.name for path in second.files)["0000000240-14.pt"] == 1
+
+
+DEVICES = ["cpu", pytest.param("cuda:0", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_with_every_objective(tmp_path, method, objective, device):
+    """Trains, predicts, evaluates, checkpoints; resumed on the CPU it ends bit-identical."""
+    changes = dict(CONFIG.to_dict(), steps=160) | METHODS[method].values | dict(method=method, objective=objective)
+    config = make("smoke", changes)
+    once, first, second = Recorder(), Recorder(stop_at=48), Recorder()
+    assert train(tmp_path / "once", once, None, config, device) == "finished"
+    assert once.evaluations.keys() == {80, 160} and len(once.files) == 2
+    assert once.predictions == ([80, 160] if objective == "reconstruction" else [])
+    assert {name for name, _ in once.values} >= {"train/return", "eval/return", "model/kl", "model/reward_loss"}
+    assert training.evaluate(once.files[-1], 1, 0, device)[0][0] >= 0
+    assert train(tmp_path / "twice", first, None, config, device) == "stopped"
+    assert train(tmp_path / "twice", second, first.files[-1], config, device) == "finished"
+    assert first.evaluations.keys() | second.evaluations.keys() == once.evaluations.keys()
+    if device == "cpu":
+        assert_same(parameters(second.files[-1]), parameters(once.files[-1]))
+        assert first.values | second.values == once.values
+        assert first.evaluations | second.evaluations == once.evaluations
+
+
+def test_a_longer_run_goes_on_where_the_shorter_one_ended(whole, tmp_path):
+    first, second = Recorder(), Recorder()
+    train(tmp_path, first, config=dataclasses.replace(CONFIG, steps=160))
+    train(tmp_path, second, first.files[-1])
+    assert_same(parameters(second.files[-1]), parameters(whole.files[-1]))
 
 
 def test_another_runs_checkpoint_is_refused(whole, tmp_path):
@@ -161,7 +200,7 @@ def test_an_untrained_agent_is_the_same_on_every_start():
     """Parameters come from the seed alone, whatever the process drew before."""
     code = (
         "import torch; torch.manual_seed({n}); torch.randn(3)\n"
-        "from agent.config import make; from agent.dreamer import Dreamer\n"
+        "from agent.config import METHODS, OBJECTIVES, make; from agent.dreamer import Dreamer\n"
         "agent = Dreamer(make('smoke'), 1, 4)\n"
         "print(sum(p.double().sum().item() for p in agent.world_model.parameters()))"
     )
