@@ -287,6 +287,17 @@ def make(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> C
     return Config(**values)
 
 
+def reference() -> list[dict[str, Any]]:
+    """Every field: name, type, help, unit, source, choices (if any) and its value in each preset."""
+    presets = {name: make(name).to_dict() for name in PRESETS}
+    return [
+        {"name": f.name, "type": type(f.default).__name__}
+        | {key: f.metadata[key] for key in ("help", "unit", "source", "choices")}
+        | {"presets": {preset: values[f.name] for preset, values in presets.items()}}
+        for f in fields(Config)
+    ]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """', did you mean X?' for the known name closest to `name`, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -1,9 +1,14 @@
 """README and docs keep their promises: links resolve, commands and names exist."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from agent.config import make
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,6 +36,24 @@ def test_files_and_names_that_a_page_speaks_of_exist(page):
     for owner, name in re.findall(r"`(?:(\w+)\.)(\w+)`", text):
         if (ROOT / "agent" / f"{owner}.py").exists() or re.search(rf"class {owner}\b", source):
             assert re.search(rf"(def|class) {name}\b|\b{name}\b\s*[:=]", source), f"{owner}.{name}"
+
+
+def test_the_page_of_the_config_is_what_the_program_prints():
+    printed = subprocess.run(
+        [sys.executable, "-m", "dreamctl", "methods", "--markdown"], capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "docs" / "config.md").read_text() == printed.stdout, "dreamctl methods --markdown >docs/config.md"
+
+
+def test_methods_lists_everything_that_can_be_chosen():
+    command = [sys.executable, "-m", "dreamctl", "methods"]
+    listed = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    assert set(listed["methods"]) == {"dreamer", "no_value", "planet"}
+    assert set(listed["objectives"]) == {"reconstruction", "contrastive", "reward"}
+    assert {f["name"]: f["presets"]["paper"] for f in listed["fields"]} == make("paper").to_dict()
+    assert {f["name"]: f["presets"]["tiny"] for f in listed["fields"]} == make("tiny").to_dict()
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert all(name in shown for name in make("paper").to_dict())
 
 
 def test_commands_of_the_readme_exist():

@@ -17,10 +17,12 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of everything random [default: 0].")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a config field.")] = None,
     device: Device = "auto",
-    name: Annotated[str | None, typer.Option(help="Name of the run [default: TASK-METHOD-sSEED].")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run [default: TASK-METHOD[-OBJECTIVE]-sSEED].")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A label to find the run by; may be given again.")] = None,
     inline: Annotated[bool, typer.Option("--inline", help="Train in this process, for a debugger.")] = False,
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a stopped or failed run.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run; --set steps=N makes it longer.")
+    ] = None,
     home: Home = None,
 ) -> None:
     """Train one agent; Ctrl-C stops it with a checkpoint, --resume RUN goes on."""
@@ -30,14 +32,12 @@ def run(
     from dreamctl.store import open_store
 
     if resume is not None:
-        if task or preset or set_ or name or tag or seed is not None:
-            raise BadInput("--resume goes on with a run as it is: give no task, preset, seed, name, tags or settings")
+        if task or preset or name or tag or seed is not None:
+            raise BadInput("--resume goes on with a run as it is: give no task, preset, seed, name or tags")
         store = open_store(home, create=False)
-        store.reap()
-        record = store.find(resume)
-        if record.status in ("running", "finished"):
-            raise BadInput(f"run {record.name} is {record.status}: only a stopped or failed run can be resumed")
+        store.find(resume)
         preflight.check(device)
+        record = launch.resume(store, resume, set_ or [])
     else:
         if task is None:
             raise BadInput("which task? dreamctl run TASK, for example: dreamctl run cartpole_balance --preset tiny")

@@ -1,4 +1,4 @@
-"""Storing a run and starting its worker."""
+"""Storing a run, taking one up again, starting its worker."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
-from dreamctl.jobs.spec import RunSpec
+from dreamctl.errors import BadInput
+from dreamctl.jobs.spec import RunSpec, with_steps
 from dreamctl.store import Run, Store
 
 # glibc gives memory of large tensors back at once and takes it again with the next update, zeroed page by page by the
@@ -26,11 +28,23 @@ def submit(store: Store, spec: RunSpec) -> Run:
         name=spec.name,
         tags=spec.tags,
     )
-    folder = store.folder(run.id)
-    folder.mkdir(parents=True)
-    content = {"task": spec.task, "seed": spec.seed, "preset": spec.preset, "config": run.config}
-    (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
-    store.record_artifact(run.id, path="config.json", kind="config")
+    store.folder(run.id).mkdir(parents=True)
+    _write_config(store, run)
+    return run
+
+
+def resume(store: Store, reference: str, settings: Sequence[str]) -> Run:
+    """The run to go on with, longer or shorter if the settings say so ("steps=N"). Raises `BadInput`."""
+    store.reap()
+    run = store.find(reference)
+    if run.status == "running":
+        raise BadInput(f"run {run.name} is running")
+    if run.status == "finished" and not settings:
+        raise BadInput(f"run {run.name} is finished: to go further, give it more steps, --set steps=N")
+    if settings:
+        wanted = with_steps(run, settings)
+        run = store.change_steps(run.id, wanted.config.to_dict(), wanted.digest)
+        _write_config(store, run)
     return run
 
 
@@ -46,6 +60,12 @@ def spawn(store: Store, run_id: str, device: str) -> subprocess.Popen[bytes]:
             start_new_session=True,
             env=_MALLOC | dict(os.environ),
         )
+
+
+def _write_config(store: Store, run: Run) -> None:
+    content = {"task": run.task, "seed": run.seed, "preset": run.preset, "config": run.config}
+    (store.folder(run.id) / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+    store.record_artifact(run.id, path="config.json", kind="config")
 
 
 def spawn_mirror(store: Store) -> subprocess.Popen[bytes]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from agent import tasks
 from agent.config import Config, ConfigError, make
 from dreamctl.errors import BadInput
+from dreamctl.store import Run
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,34 @@ def parse(
     tags: Sequence[str] = (),
 ) -> RunSpec:
     """A specification from what a user typed; settings are "key=value". Raises `BadInput`."""
-    pairs = [setting.partition("=") for setting in settings]
-    for key, equals, _ in pairs:
-        if not equals:
-            raise BadInput(f"--set takes key=value, not {key!r}")
     if not 0 <= seed < 2**32:
         raise BadInput(f"seed must be between 0 and 4294967295, not {seed}")
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name):
         raise BadInput(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
     try:
-        config = make(preset, {key: value for key, _, value in pairs})
+        config = make(preset, _pairs(settings))
         return RunSpec(tasks.get(task).name, seed, config, preset, name, tuple(tags))
     except ConfigError as error:
         raise BadInput(str(error)) from error
+
+
+def with_steps(run: Run, settings: Sequence[str]) -> RunSpec:
+    """A stored run with another length, from the setting "steps=N", the only one that may change. Raises `BadInput`."""
+    given = _pairs(settings)
+    if set(given) - {"steps"}:
+        raise BadInput(f"{', '.join(sorted(set(given) - {'steps'}))}: a run that goes on may change its steps alone")
+    try:
+        config = make("paper", run.config | given)
+    except ConfigError as error:
+        raise BadInput(str(error)) from error
+    if given and config.steps <= run.env_steps:
+        raise BadInput(f"run {run.name} has {run.env_steps} environment steps already: give it more than that")
+    return RunSpec(run.task, run.seed, config, run.preset or "", run.name, tuple(run.tags))
+
+
+def _pairs(settings: Sequence[str]) -> dict[str, str]:
+    """The settings "key=value" by key."""
+    for setting in settings:
+        if "=" not in setting:
+            raise BadInput(f"--set takes key=value, not {setting!r}")
+    return dict(setting.split("=", 1) for setting in settings)

@@ -210,6 +210,8 @@ class Mirror:
         ended = run.status in ("finished", "failed", "stopped")
         if run.reason or run.attempt > 1:  # a later attempt may have done better
             client.set_tag(there, "reason", run.reason or "")
+        client.set_tag(there, "steps", str(run.steps))  # a param cannot change when a run is made longer
+        client.set_tag(there, "dreamctl.digest", run.digest)
         if ended:
             client.set_terminated(there, _STATUS[run.status], end_time=round(1000 * (run.finished_at or time.time())))
         else:

@@ -58,12 +58,14 @@ class Store(Queries):
         name: str | None = None,
         tags: Sequence[str] = (),
     ) -> Run:
-        """A new run, queued. Without a name it is called task-method-sSEED, and -2, -3, ... if that is taken.
+        """A new run, queued. Without a name it is called task-method-sSEED (with the objective, if that is not
+        reconstruction), and -2, -3, ... if that is taken.
 
         `BadInput` for a name that is taken.
         """
         origin = provenance.collect()
-        base = f"{task}-{config['method']}-s{seed}"
+        objective = "" if config["objective"] == "reconstruction" else f"-{config['objective']}"
+        base = f"{task}-{config['method']}{objective}-s{seed}"
         with self._write() as session:
             taken = set(session.scalars(select(Run.name)))
             if name in taken:
@@ -142,6 +144,16 @@ class Store(Queries):
             waiting = (Run.id == run_id, Run.status == "queued")
             values = {"status": "failed", "reason": reason, "finished_at": time.time()}
             session.execute(update(Run).where(*waiting).values(**values))
+
+    def change_steps(self, run_id: str, config: Mapping[str, Any], digest: str) -> Run:
+        """Give a run that nobody works on another length; one that had finished counts as stopped."""
+        with self._write() as session:
+            run = session.get_one(Run, run_id)
+            if run.status == "running":
+                raise BadInput(f"run {run.name} is running")
+            run.config, run.digest, run.steps = dict(config), digest, config["steps"]
+            run.status = "stopped" if run.status == "finished" else run.status
+        return run
 
     def request_stop(self, run_id: str) -> None:
         """Ask the worker of a running run to stop; it sees that at its next heartbeat."""

@@ -57,7 +57,7 @@ def test_a_run_is_on_record(whole):
         assert (folder / checkpoint["path"]).stat().st_size == checkpoint["bytes"]
     assert len(list((folder / "episodes").glob("*.npz"))) == 10
     assert json.loads((folder / "config.json").read_text())["config"] == shown["config"]
-    assert {a["kind"] for a in shown["artifacts"]} == {"config", "video"}
+    assert {a["kind"] for a in shown["artifacts"]} == {"config", "video", "prediction", "strip"}
 
 
 def test_no_checkpoints_pile_up(whole):
@@ -95,7 +95,7 @@ def test_the_run_is_in_mlflow(whole):
     assert set(points) == set(store.last_scalars(run.id))
     for metric, values in points.items():
         assert sorted(map(tuple, values)) == [(p.step, p.value) for p in store.scalars(run.id, metric)], metric
-    assert {"config.json", "learning_curve.png", "videos"} <= set(files)
+    assert {"config.json", "learning_curve.png", "videos", "predictions"} <= set(files)
     assert (home / "mlartifacts").is_dir()
 
 
@@ -156,6 +156,25 @@ def check_same(home, name):
         if not metric.startswith("time/"):
             values = [[(p.step, p.value) for p in store.scalars(run.id, metric)] for run in (one, two)]
             assert values[0] == values[1], metric
+
+
+def test_a_finished_run_goes_further_with_more_steps(whole):
+    """160 environment steps, then 400: the parameters and scores of the run that was that long at once."""
+    home, _ = whole
+    short = ["--name", "short", "--set", "steps=160"]
+    assert quick_run(*SLOWER, *short, home=home).returncode == 0
+    assert "--set steps=N" in cli("run", "--resume", "short", home=home).stderr
+    refused = cli("run", "--resume", "short", "--set", "steps=160", home=home)
+    assert refused.returncode == 2 and "has 160 environment steps already" in refused.stderr
+    refused = cli("run", "--resume", "short", "--set", "horizon=9", home=home)
+    assert refused.returncode == 2 and "may change its steps alone" in refused.stderr
+    done = cli("run", "--resume", "short", "--set", "steps=400", home=home)
+    assert done.returncode == 0, done.stderr
+    store = open_store(home)
+    one, two = store.find("whole"), store.find("short")
+    assert (two.status, two.digest, two.steps, two.score) == ("finished", one.digest, 400, one.score)
+    assert_same(final_parameters(home, one), final_parameters(home, two))
+    assert json.loads((store.folder(two.id) / "config.json").read_text())["config"] == one.config
 
 
 def test_stop_command(whole):
