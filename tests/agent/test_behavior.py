@@ -67,9 +67,11 @@ def test_action_gradient_against_finite_differences(imagination):
         assert slope != 0
 
 
-def test_value_gradient_against_finite_differences(imagination):
-    """Eq. 8: the targets do not move with the value model."""
+@pytest.mark.parametrize("slow_value_every", [100, 0])
+def test_value_gradient_against_finite_differences(imagination, slow_value_every):
+    """Eq. 8: the targets do not move with the value model, though without a slow copy they are made by it."""
     config, model, behavior, start, noise = imagination
+    behavior.slow_value = behavior.slow_value if slow_value_every else behavior.value
     features = behavior.imagine(model, start, *noise).features
     targets = behavior.returns(model, features).value
     parameters = list(behavior.value.parameters())

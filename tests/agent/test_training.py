@@ -90,6 +90,7 @@ def test_schedule_of_algorithm_1(whole):
     episodes = [step for name, step in whole.values if name == "train/return"]
     assert episodes == [40, 80, 120, 160, 200, 240]
     assert [whole.values["train/updates", step] for step in episodes] == [0, 0, 5, 8, 11, 14]
+    assert [step for step, _ in whole.calls[:20]] == list(range(4, 81, 4))  # within the seed episodes, too
     assert whole.calls[-1] == (240, 14) and max(step for step, _ in whole.calls) == 240
     assert {step: (len(returns), final) for step, (returns, final) in whole.evaluations.items()} == {
         80: (1, False),
