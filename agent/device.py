@@ -21,3 +21,13 @@ def resolve(name: str) -> str:
         found = f"{count} GPU(s) visible" if count else "no GPU is visible"
         raise ConfigError(f"device {name!r} asked for, but {found}: use --device cpu or auto")
     return f"cuda:{index or 0}"
+
+
+def tune(name: str) -> None:
+    """Let a GPU multiply in TF32 and choose its convolutions by trial. Losses that cancel are taken in float64."""
+    import torch
+
+    if name.startswith("cuda"):
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agent import seeds
 from agent.behavior import Behavior
+from agent.capture import Captured
 from agent.config import Config
 from agent.planner import Planner
 from agent.rssm import State
@@ -23,16 +24,27 @@ class Optimizer:
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, config: Config) -> None:
         self.parameters = list(parameters)
         self.clip = config.gradient_clip
-        self.adam = torch.optim.Adam(self.parameters, lr=lr, eps=config.adam_epsilon, fused=True)
+        on_gpu = self.parameters[0].is_cuda
+        self.adam = torch.optim.Adam(self.parameters, lr, eps=config.adam_epsilon, fused=True, capturable=on_gpu)
 
     def step(self, loss: Tensor) -> Tensor:
         """One step down the gradient of `loss`; returns the gradient's norm before clipping."""
         gradients = torch.autograd.grad(loss, self.parameters)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
+            # fused Adam walks through both memories alike: a gradient must lie as its parameter does
+            same = gradient.stride() == parameter.stride()
+            parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.adam.step()
         return norm
+
+
+class Noise(NamedTuple):
+    """Standard normal numbers of one update: posterior [L, B, S]; state [H, L * B, S], action [H, L * B, A]."""
+
+    posterior: Tensor
+    state: Tensor
+    action: Tensor
 
 
 class Dreamer:
@@ -53,32 +65,43 @@ class Dreamer:
             self.optimizers["action"] = Optimizer(self.behavior.action.parameters(), config.action_lr, config)
             if self.behavior.value:
                 self.optimizers["value"] = Optimizer(self.behavior.value.parameters(), config.value_lr, config)
+        self._learn = Captured(self.learn, self.device)
 
     def update(self, batch: Batch, index: int) -> dict[str, Tensor]:
-        """Update number `index` (from 0): dynamics learning, then behaviour learning (Algorithm 1).
+        """Update number `index` (from 0) with a batch on the device.
 
-        Returns metrics as scalars on the device, so that nothing waits for them.
+        Returns metrics as scalars on the device, so that nothing waits for them; read them before the next update.
         """
-        config, world_model, behavior = self.config, self.world_model, self.behavior
-        if behavior and behavior.value and config.slow_value_every and index % config.slow_value_every == 0:
-            behavior.copy_slow_value()
+        every = self.config.slow_value_every
+        if self.behavior and self.behavior.value and every and index % every == 0:
+            self.behavior.copy_slow_value()
+        return self._learn(batch, self.noise(batch, index))
+
+    def noise(self, batch: Batch, index: int) -> Noise:
+        """The random numbers of update number `index`."""
         generator = seeds.torch_generator(self.device, self.seed, "update", index)
 
-        def noise(*shape: int) -> Tensor:
+        def normal(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, device=self.device)
 
+        config, (length, size) = self.config, batch.rewards.shape
+        posterior = normal(length, size, config.stochastic)
+        horizon = config.horizon if self.behavior else 0
+        state = normal(horizon, length * size, config.stochastic)
+        return Noise(posterior, state, normal(horizon, length * size, self.action_size))
+
+    def learn(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """Dynamics learning, then behaviour learning (the inner loop of Algorithm 1)."""
+        world_model, behavior = self.world_model, self.behavior
+
         # Dynamics learning: theta
-        length, size = batch.rewards.shape
-        loss, posterior, metrics = world_model.loss(batch, noise(length, size, config.stochastic))
+        loss, posterior, metrics = world_model.loss(batch, noise.posterior)
         metrics["model/gradient_norm"] = self.optimizers["model"].step(loss)
 
         # Behaviour learning: imagine from every posterior state; phi, then psi
         if behavior is None:
             return metrics
-        start = posterior.detach().flatten()
-        horizon, count = config.horizon, length * size
-        state_noise = noise(horizon, count, config.stochastic)
-        imagined = behavior.imagine(world_model, start, state_noise, noise(horizon, count, self.action_size))
+        imagined = behavior.imagine(world_model, posterior.detach().flatten(), noise.state, noise.action)
         returns = behavior.returns(world_model, imagined.features)
         action_loss = behavior.action_loss(returns.action)
         metrics["action/gradient_norm"] = self.optimizers["action"].step(action_loss)
@@ -119,6 +142,7 @@ class Dreamer:
             self.behavior.load_state_dict(state["behavior"])
         for name, optimizer in self.optimizers.items():
             optimizer.adam.load_state_dict(state["optimizers"][name])
+        self._learn = Captured(self.learn, self.device)  # optimisers have new states
 
 
 class Policy:

@@ -36,15 +36,16 @@ class Episode(NamedTuple):
 
 
 class Replay:
-    """Episodes of one run, all of one length, in `folder` and in memory."""
+    """Episodes of one run, all of one length, in `folder` and in memory, the GPU's where they fit."""
 
     def __init__(self, folder: Path, config: Config, action_size: int, seed: int, device: str = "cpu") -> None:
         self.folder, self.config, self.seed, self.device = folder, config, seed, device
         capacity = -(-config.steps // config.episode_length)
         length, size = config.decisions + 1, config.image_size
-        self.images = torch.empty(capacity, length, size, size, 3, dtype=torch.uint8)
-        self.actions = torch.empty(capacity, length, action_size)
-        self.rewards = torch.empty(capacity, length)
+        place = _place(device, capacity * length * size * size * 3)
+        self.images = torch.empty(capacity, length, size, size, 3, dtype=torch.uint8, device=place)
+        self.actions = torch.empty(capacity, length, action_size, device=place)
+        self.rewards = torch.empty(capacity, length, device=place)
         self.episodes = 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -66,6 +67,7 @@ class Replay:
         starts = rng.integers(config.decisions + 2 - config.batch_length, size=config.batch_size)
         rows = torch.from_numpy(episodes)[None, :]
         steps = torch.from_numpy(starts)[None, :] + torch.arange(config.batch_length)[:, None]
+        rows, steps = rows.to(self.images.device), steps.to(self.images.device)
         batch = Batch(self.images[rows, steps], self.actions[rows, steps], self.rewards[rows, steps])
         return Batch(*(part.to(self.device) for part in batch))
 
@@ -76,6 +78,13 @@ class Replay:
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:06d}.npz"
+
+
+def _place(device: str, size: int) -> str:
+    """Where `size` bytes of images go: to the GPU when they take less than half of its free memory."""
+    if device.startswith("cuda") and 2 * size < torch.cuda.mem_get_info(device)[0]:
+        return device
+    return "cpu"
 
 
 def save_episode(path: Path, episode: Episode) -> None:

@@ -18,6 +18,7 @@ import torch
 
 from agent import checkpoints, seeds, tasks
 from agent.config import Config
+from agent.device import tune
 from agent.dreamer import Dreamer
 from agent.environment import Environment
 from agent.prediction import predict
@@ -58,6 +59,7 @@ def train(
     resume: Path | None = None,
 ) -> str:
     """Train an agent in `folder`, from the start or from the checkpoint `resume`; returns "finished" or "stopped"."""
+    tune(device)
     run = Run(task, config, seed, folder, recorder, device)
     if resume:
         run.restore(resume)

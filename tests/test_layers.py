@@ -13,6 +13,7 @@ AGENT = [
     "agent.tasks",
     "agent.seeds",
     "agent.device",
+    "agent.capture",
     "agent.returns",
     "agent.distributions",
     "agent.networks",
