@@ -10,7 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import mse_loss, softplus
 
 from agent.config import Config
 from agent.distributions import gaussian_kl
@@ -35,7 +35,7 @@ def unit_gaussian_loss(prediction: Tensor, target: Tensor) -> Tensor:
     Both [L, B, ...]; a sum over everything behind L and B, a mean over those: a scalar.
     """
     length, batch = target.shape[:2]
-    return 0.5 * (prediction - target).square().sum() / (length * batch)
+    return 0.5 * mse_loss(prediction, target, reduction="sum") / (length * batch)
 
 
 class Reconstruction(nn.Module):

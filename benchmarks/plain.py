@@ -86,7 +86,7 @@ class PlainDreamer:
         self.step("action", action_loss)
         losses["action/loss"] = action_loss.detach()
         if behavior.value is not None:
-            value_loss = 0.0
+            value_loss = torch.zeros(())
             for n in range(config.horizon):
                 error = behavior.value(features[n].detach()) - targets[n].detach()
                 value_loss = value_loss + 0.5 * weight[n] * (error**2).mean() / config.horizon
