@@ -43,6 +43,7 @@ HEAVY = {"torch", "mlflow", "pandas", "matplotlib", "dm_control", "mujoco", "psu
 MAY_BE_HEAVY = {
     "dreamctl.store.migrations.env",  # loaded by Alembic alone
     "dreamctl.store.migrations.versions.0001_first",
+    "dreamctl.store.migrations.versions.0002_sweeps",
     "dreamctl.results.curves",  # loaded by the commands that draw
 }
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from dreamctl.cli import eval, ls, methods, plot, run, show, stop, sync, ui
+from dreamctl.cli import eval, ls, methods, plot, queue, run, show, sweep, sync, ui
 from dreamctl.errors import DreamctlError
 
 app = typer.Typer(
@@ -17,7 +17,10 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich would double the time that --help takes
     pretty_exceptions_enable=False,
 )
-for command in (run.run, eval.eval_, ls.ls, show.show, methods.methods, stop.stop, sync.sync, ui.ui):
+for command in (
+    *(run.run, sweep.sweep, queue.status, eval.eval_, ls.ls, show.show, queue.logs, methods.methods),
+    *(queue.stop, queue.pause, queue.resume, queue.retry, queue.rm, sync.sync, ui.ui),
+):
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(plot.app, name="plot")
 

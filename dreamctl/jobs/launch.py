@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from dreamctl.errors import BadInput
 from dreamctl.jobs.spec import RunSpec, with_steps
@@ -27,6 +28,7 @@ def submit(store: Store, spec: RunSpec) -> Run:
         preset=spec.preset,
         name=spec.name,
         tags=spec.tags,
+        label=spec.label,
     )
     store.folder(run.id).mkdir(parents=True)
     _write_config(store, run)
@@ -48,9 +50,19 @@ def resume(store: Store, reference: str, settings: Sequence[str]) -> Run:
     return run
 
 
-def spawn(store: Store, run_id: str, device: str) -> subprocess.Popen[bytes]:
-    """Start the worker of a run, in a session of its own: neither Ctrl-C here nor our death reaches it."""
+def spawn(
+    store: Store,
+    run_id: str,
+    device: str,
+    attempt: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start the worker of a run, in a session of its own: neither Ctrl-C here nor our death reaches it.
+
+    With `attempt` the run has been claimed already and the worker takes it over.
+    """
     command = [sys.executable, "-m", "dreamctl.jobs.worker", run_id, "--home", str(store.home), "--device", device]
+    command += [] if attempt is None else ["--attempt", str(attempt)]
     with (store.folder(run_id) / "log.txt").open("ab") as log:
         return subprocess.Popen(
             command,
@@ -58,7 +70,7 @@ def spawn(store: Store, run_id: str, device: str) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=_MALLOC | dict(os.environ),
+            env=_MALLOC | dict(os.environ) | dict(environment or {}),
         )
 
 
@@ -66,6 +78,21 @@ def _write_config(store: Store, run: Run) -> None:
     content = {"task": run.task, "seed": run.seed, "preset": run.preset, "config": run.config}
     (store.folder(run.id) / "config.json").write_text(json.dumps(content, indent=2) + "\n")
     store.record_artifact(run.id, path="config.json", kind="config")
+
+
+def spawn_again(store: Store, arguments: Sequence[str], name: str) -> Path:
+    """Start this program with other arguments in the background; returns its log."""
+    path = store.home / "sweeps" / f"{name}.log"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "dreamctl", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return path
 
 
 def spawn_mirror(store: Store) -> subprocess.Popen[bytes]:

@@ -16,7 +16,7 @@ from dreamctl.store import Run
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run to be: validated, not yet stored. Preset, name and tags say nothing of what it does."""
+    """A run to be: validated, not yet stored. Preset, name, tags and label say nothing of what it does."""
 
     task: str
     seed: int
@@ -24,6 +24,7 @@ class RunSpec:
     preset: str
     name: str | None = None
     tags: tuple[str, ...] = ()
+    label: str = ""
 
     @property
     def digest(self) -> str:
@@ -46,7 +47,7 @@ def parse(
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name):
         raise BadInput(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
     try:
-        config = make(preset, _pairs(settings))
+        config = make(preset, pairs(settings))
         return RunSpec(tasks.get(task).name, seed, config, preset, name, tuple(tags))
     except ConfigError as error:
         raise BadInput(str(error)) from error
@@ -54,7 +55,7 @@ def parse(
 
 def with_steps(run: Run, settings: Sequence[str]) -> RunSpec:
     """A stored run with another length, from the setting "steps=N", the only one that may change. Raises `BadInput`."""
-    given = _pairs(settings)
+    given = pairs(settings)
     if set(given) - {"steps"}:
         raise BadInput(f"{', '.join(sorted(set(given) - {'steps'}))}: a run that goes on may change its steps alone")
     try:
@@ -66,9 +67,9 @@ def with_steps(run: Run, settings: Sequence[str]) -> RunSpec:
     return RunSpec(run.task, run.seed, config, run.preset or "", run.name, tuple(run.tags))
 
 
-def _pairs(settings: Sequence[str]) -> dict[str, str]:
-    """The settings "key=value" by key."""
+def pairs(settings: Sequence[str], option: str = "--set") -> dict[str, str]:
+    """The settings "key=value" by key. Raises `BadInput`."""
     for setting in settings:
         if "=" not in setting:
-            raise BadInput(f"--set takes key=value, not {setting!r}")
+            raise BadInput(f"{option} takes key=value, not {setting!r}")
     return dict(setting.split("=", 1) for setting in settings)

@@ -140,24 +140,30 @@ class StoreRecorder:
                 print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
-def work(store: Store, run_id: str, device: str) -> Run:
-    """Train a run to its end in this process; returns it as it then stands. Errors of training end as 'failed'."""
+def work(store: Store, run_id: str, device: str, attempt: int | None = None) -> Run:
+    """Train a run to its end in this process; returns it as it then stands. Errors of training end as 'failed'.
+
+    With `attempt` a scheduler has claimed the run for us: raises `StaleAttempt` when it is no longer ours.
+    """
     stopping = threading.Event()
     handlers = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return _work(store, run_id, device, stopping)
+        return _work(store, run_id, device, attempt, stopping)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def _work(store: Store, run_id: str, device: str, stopping: threading.Event) -> Run:
+def _work(store: Store, run_id: str, device: str, attempt: int | None, stopping: threading.Event) -> Run:
+    if attempt is not None:
+        store.adopt(run_id, attempt)  # before torch is loaded: until then we cannot be told from our scheduler
     from agent import training
     from agent.config import Config
     from agent.device import resolve
 
     device = resolve(device)
-    attempt = store.claim(run_id, device)
+    if attempt is None:
+        attempt = store.claim(run_id, device)
     run = store.get(run_id)
     status, reason = "failed", None
     with StoreRecorder(store, run, attempt, stopping) as recorder:
@@ -184,8 +190,9 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("--home", required=True)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--attempt", type=int)
     arguments = parser.parse_args()
-    run = work(open_store(arguments.home), arguments.run, arguments.device)
+    run = work(open_store(arguments.home), arguments.run, arguments.device, arguments.attempt)
     sys.exit(1 if run.status == "failed" else 0)
 
 

@@ -7,14 +7,13 @@ a metric by (run, key, timestamp, step, value) and skips rows that it has.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +54,8 @@ class Mirror:
         self.uri = uri(store)
         self._drawn: dict[str, float] = {}
         self._checked: set[str] = set()  # runs that MLflow was seen to have
+        self._copied: dict[str, str] = {}  # the stamps that this mirror has copied runs at
+        self._parents: dict[str, str] = {}  # the statuses that it has given sweeps
 
     def sync(self) -> Copied | None:
         """Copy all that is new; None when another mirror is at work."""
@@ -89,28 +90,31 @@ class Mirror:
         """Whether a run goes on, or has just been stored and is about to."""
         self.store.reap()
         fresh = time.time() - _SOON
-        return any(
-            run.status == "running" or (run.status == "queued" and run.created_at > fresh) for run in self.store.runs()
-        )
+        waiting = self.store.runs(status="queued")
+        return bool(self.store.runs(status="running")) or any(run.created_at > fresh for run in waiting)
 
     def _pass(self, client: Any) -> Copied:
         """Copy each run; one that cannot be copied is reported and tried again next time, the others go on."""
         copied = Copied()
-        for run in self.store.runs():
+        self._sweeps(client)
+        for run_id, stamp in self.store.stamps().items():
+            if self._copied.get(run_id) == stamp:
+                continue
+            run = self.store.get(run_id)
             try:
-                points = self._run(client, run)
+                points = self._run(client, run, stamp)
             except Exception as error:
                 print(f"{run.name} was not copied: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
                 copied.failed += 1
                 continue
             copied.points += points or 0
             copied.runs += points is not None
+            self._copied[run_id] = stamp
         return copied
 
-    def _run(self, client: Any, run: Run) -> int | None:
+    def _run(self, client: Any, run: Run, stamp: str) -> int | None:
         """Copy one run; returns the points written, or None when nothing about it was new."""
         done = self.store.mirrored(run.id)
-        stamp = json.dumps([run.status, run.attempt, run.env_steps, run.heartbeat_at, run.score, run.finished_at])
         artifacts = {f"artifact:{a.path}": repr(a.created_at) for a in self.store.artifacts(run.id)}
         current = done.get("stamp") == stamp and all(done.get(key) == value for key, value in artifacts.items())
         if "run" in done and run.id not in self._checked and not self._exists(client, done["run"]):
@@ -135,15 +139,41 @@ class Mirror:
         self.store.mark_mirrored(run.id, {"stamp": stamp, "ended": f"{run.status} {run.attempt}"})
         return points
 
+    def _sweeps(self, client: Any) -> None:
+        """Each sweep as a run in the experiment `sweeps`: the parent of its runs."""
+        for sweep in self.store.sweeps():
+            counts = self.store.counts(sweep.id)
+            status = _sweep_status(counts)
+            if self._parents.get(sweep.id) == status:
+                continue
+            there = sweep.mlflow_run
+            if there is None or not self._exists(client, there):
+                tags = {"mlflow.runName": sweep.name, "mlflow.source.name": "dreamctl", "dreamctl.sweep": sweep.id}
+                there = client.create_run(
+                    self._experiment(client, "sweeps"), round(1000 * sweep.created_at), tags, sweep.name
+                ).info.run_id
+                self.store.note_mlflow(sweep.id, there)
+                client.log_dict(there, sweep.spec, "sweep.json")
+            if status == "RUNNING":
+                client.update_run(there, status=status)
+            else:
+                client.set_terminated(there, status)
+            self._parents[sweep.id] = status
+
+    def _experiment(self, client: Any, name: str) -> str:
+        """The id of an experiment, made or taken out of the bin if need be."""
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            return client.create_experiment(name, str(self.store.home / "mlartifacts" / name))
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
+
     def _create(self, client: Any, run: Run) -> str:
         """A new run in the experiment named as the task, or the one that a killed mirror has left there."""
         from mlflow.entities import Param
 
-        experiment = client.get_experiment_by_name(run.task)
-        artifacts = str(self.store.home / "mlartifacts" / run.task)
-        identifier = experiment.experiment_id if experiment else client.create_experiment(run.task, artifacts)
-        if experiment and experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(identifier)
+        identifier = self._experiment(client, run.task)
         for left in client.search_runs([identifier], f"tags.`dreamctl.run` = '{run.id}'"):
             return left.info.run_id
         tags = {
@@ -212,6 +242,10 @@ class Mirror:
             client.set_tag(there, "reason", run.reason or "")
         client.set_tag(there, "steps", str(run.steps))  # a param cannot change when a run is made longer
         client.set_tag(there, "dreamctl.digest", run.digest)
+        sweeps = self.store.sweeps_of(run.id)
+        if sweeps and sweeps[0].mlflow_run:
+            client.set_tag(there, "mlflow.parentRunId", sweeps[0].mlflow_run)
+            client.set_tag(there, "sweep", ", ".join(sweep.name for sweep in sweeps))
         if ended:
             client.set_terminated(there, _STATUS[run.status], end_time=round(1000 * (run.finished_at or time.time())))
         else:
@@ -227,6 +261,15 @@ class Mirror:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return False
             raise
+
+
+def _sweep_status(counts: Mapping[str, int]) -> str:
+    """MLflow's status of a sweep with so many runs in each status."""
+    if counts.get("running") or counts.get("queued"):
+        return "RUNNING"
+    if counts.get("failed"):
+        return "FAILED"
+    return "KILLED" if counts.get("stopped") else "FINISHED"
 
 
 def uri(store: Store) -> str:

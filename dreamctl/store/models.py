@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, Float, ForeignKey, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-HEAD = "0001"  # the newest migration; a test holds it to the migrations themselves
+HEAD = "0002"  # the newest migration; a test holds it to the migrations themselves
 
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
@@ -42,6 +42,8 @@ class Run(Base):
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed, one line
     stop_requested: Mapped[bool] = mapped_column(default=False)
     attempt: Mapped[int] = mapped_column(default=0)  # counts the workers that took this run on
+    deaths: Mapped[int] = mapped_column(default=0, server_default="0")  # workers lost since it was last put in a queue
+    log_tail: Mapped[str | None] = mapped_column(Text)  # last lines of the worker that died
 
     steps: Mapped[int]  # environment steps to train for
     env_steps: Mapped[int] = mapped_column(default=0)  # environment steps done
@@ -58,11 +60,37 @@ class Run(Base):
     host: Mapped[str | None] = mapped_column(String(200))
     pid: Mapped[int | None]
     process_started: Mapped[float | None]  # with host and pid, names a process for good
+    scheduler_pid: Mapped[int | None]  # on the same host: the scheduler that claimed it, if one did
+    scheduler_started: Mapped[float | None]
     git_commit: Mapped[str | None] = mapped_column(String(40))
     git_branch: Mapped[str | None] = mapped_column(String(200))
     git_dirty: Mapped[bool | None]
     git_diff: Mapped[str | None] = mapped_column(Text)
     packages: Mapped[dict[str, Any]]
+
+
+class Sweep(Base):
+    """A named set of runs that schedulers work through."""
+
+    __tablename__ = "sweep"
+
+    id: Mapped[str] = mapped_column(String(8), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    spec: Mapped[dict[str, Any]]  # as it was last asked for
+    paused: Mapped[bool] = mapped_column(default=False)
+    max_attempts: Mapped[int]  # workers that a run may lose before it counts as failed
+    created_at: Mapped[float]
+    mlflow_run: Mapped[str | None] = mapped_column(String(64))  # its parent run there
+
+
+class SweepRun(Base):
+    """A run's place in a sweep; a run may belong to several."""
+
+    __tablename__ = "sweep_run"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweep.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True, index=True)
+    position: Mapped[int]
 
 
 class Scalar(Base):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import socket
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ from typing import Any
 _PACKAGES = ("dreamctl", "torch", "numpy", "dm_control", "mujoco", "mlflow", "sqlalchemy")
 
 
+@cache
 def collect() -> dict[str, Any]:
-    """The provenance columns of a run: git_commit, git_branch, git_dirty, git_diff (None outside git), packages."""
+    """The provenance columns of a run: git_commit, git_branch, git_dirty, git_diff (None outside git), packages.
+
+    As they were when this process first asked.
+    """
     packages = {"python": platform.python_version(), "platform": platform.platform()}
     for name in _PACKAGES:
         try:

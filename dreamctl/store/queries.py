@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
+import json
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import UnknownRun
-from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar
+from dreamctl.store.access import Access
+from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 
 
 class Point(NamedTuple):
@@ -22,17 +23,8 @@ class Point(NamedTuple):
     wall_time: float
 
 
-class Queries:
+class Queries(Access):
     """What is known of the runs of one home."""
-
-    def __init__(self, home: Path, engine: Engine) -> None:
-        self.home = home
-        self._engine = engine
-        self._writer = engine.execution_options(write=True)
-
-    def folder(self, run_id: str) -> Path:
-        """Where the files of a run are."""
-        return self.home / run_id
 
     def find(self, reference: str) -> Run:
         """The run of that id or name, or the only one that begins so. `UnknownRun` names what is near."""
@@ -100,6 +92,15 @@ class Queries:
     def artifacts(self, run_id: str) -> list[Artifact]:
         """All artifacts, oldest first."""
         return self._all(Artifact, run_id, Artifact.created_at, Artifact.path)
+
+    def stamps(self) -> dict[str, str]:
+        """For each run, oldest first, a text that changes whenever something of it that is worth copying does."""
+        newest = select(func.max(Artifact.created_at)).where(Artifact.run_id == Run.id).scalar_subquery()
+        sweeps = select(func.count()).where(SweepRun.run_id == Run.id).scalar_subquery()
+        columns = (Run.status, Run.attempt, Run.env_steps, Run.heartbeat_at, Run.score, Run.finished_at, Run.digest)
+        statement = select(Run.id, *columns, newest, sweeps).order_by(Run.created_at, Run.id)
+        with self._engine.connect() as connection:
+            return {row[0]: json.dumps(list(row[1:])) for row in connection.execute(statement)}
 
     def mirrored(self, run_id: str) -> dict[str, str]:
         """How far a run has been copied to MLflow."""

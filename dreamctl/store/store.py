@@ -8,22 +8,20 @@ and comes back cannot overwrite its successor.
 from __future__ import annotations
 
 import secrets
-import socket
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput, HomeError, StaleAttempt
 from dreamctl.store import database, provenance
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar
-from dreamctl.store.queries import Point, Queries
+from dreamctl.store.queries import Point
+from dreamctl.store.sweeps import SweepQueue
 
 
 def open_store(home: str | Path | None = None, create: bool = True) -> Store:
@@ -42,8 +40,8 @@ def open_store(home: str | Path | None = None, create: bool = True) -> Store:
     return Store(folder, database.connect(url, folder))
 
 
-class Store(Queries):
-    """Everything that is known of the runs of one home: how they change, and by `Queries` how they stand."""
+class Store(SweepQueue):
+    """Everything that is known of the runs of one home: how they change; how they stand and wait is inherited."""
 
     # Life cycle
 
@@ -57,15 +55,16 @@ class Store(Queries):
         preset: str,
         name: str | None = None,
         tags: Sequence[str] = (),
+        label: str = "",
     ) -> Run:
         """A new run, queued. Without a name it is called task-method-sSEED (with the objective, if that is not
-        reconstruction), and -2, -3, ... if that is taken.
+        reconstruction, and the label), and -2, -3, ... if that is taken.
 
         `BadInput` for a name that is taken.
         """
         origin = provenance.collect()
-        objective = "" if config["objective"] == "reconstruction" else f"-{config['objective']}"
-        base = f"{task}-{config['method']}{objective}-s{seed}"
+        objective = "" if config["objective"] == "reconstruction" else config["objective"]
+        base = "-".join(part for part in (task, config["method"], objective, label, f"s{seed}") if part)
         with self._write() as session:
             taken = set(session.scalars(select(Run.name)))
             if name in taken:
@@ -107,6 +106,8 @@ class Store(Queries):
                 started_at=func.coalesce(Run.started_at, now),
                 finished_at=None,
                 heartbeat_at=now,
+                scheduler_pid=None,
+                scheduler_started=None,
                 **provenance.this_process(),
             )
             .returning(Run.attempt)
@@ -159,23 +160,6 @@ class Store(Queries):
         """Ask the worker of a running run to stop; it sees that at its next heartbeat."""
         with self._write() as session:
             session.execute(update(Run).where(Run.id == run_id).values(stop_requested=True))
-
-    def reap(self) -> list[Run]:
-        """Find runs whose process on this host is gone (killed, crashed machine) and mark them failed."""
-        host = socket.gethostname()
-        dead = [
-            run
-            for run in self.runs(status="running")
-            if run.host == host and not provenance.is_alive(run.pid or 0, run.process_started or 0)
-        ]
-        reaped = []
-        for run in dead:
-            try:
-                self.finish(run.id, run.attempt, "failed", "the worker died (killed, or the machine went down)")
-                reaped.append(run)
-            except StaleAttempt:  # it ended, or somebody else was faster
-                continue
-        return reaped
 
     # Records
 
@@ -256,15 +240,6 @@ class Store(Queries):
         with self._write() as session:
             session.execute(delete(Mirrored).where(Mirrored.run_id == run_id))
 
-    @contextmanager
-    def _write(self) -> Iterator[Session]:
-        """A write transaction; what is added stays readable afterwards."""
-        try:
-            with Session(self._writer, expire_on_commit=False) as session, session.begin():
-                yield session
-        except IntegrityError as error:
-            raise BadInput(f"the run database refused that: {error.orig}") from error
-
     def _update(self, session: Session, run_id: str, attempt: int, values: Mapping[str, Any]) -> bool:
         """Change a run that is still this attempt's; returns whether a stop was asked for before the change."""
         owned = (Run.id == run_id, Run.attempt == attempt, Run.status == "running")
@@ -273,16 +248,6 @@ class Store(Queries):
             raise StaleAttempt(f"run {run_id} is no longer in the hands of attempt {attempt}")
         session.execute(update(Run).where(*owned).values(**values))
         return stop
-
-    def _insert(self, table: type[Any]) -> Any:
-        """An INSERT that can say ON CONFLICT, for the database at hand."""
-        if self._engine.dialect.name == "postgresql":
-            from sqlalchemy.dialects import postgresql
-
-            return postgresql.insert(table)
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(table)
 
 
 def _names(base: str) -> Iterable[str]:

@@ -1,0 +1,197 @@
+"""dreamctl sweep: an experiment as a queue of runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dreamctl.cli.common import Home, Json, console, home_option, print_json
+
+if TYPE_CHECKING:
+    from dreamctl.jobs.scheduler import Scheduler
+    from dreamctl.jobs.spec import RunSpec
+    from dreamctl.store import Store
+
+_POLL = 1.0  # seconds
+
+
+def sweep(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="horizon, performance, behavior, representation, action-repeat, all, or a .yaml file."),
+    ] = None,
+    tasks: Annotated[str | None, typer.Option(help="Tasks, with commas [default: the sweep's].")] = None,
+    methods: Annotated[str | None, typer.Option(help="Methods, with commas [default: the sweep's].")] = None,
+    seeds: Annotated[str | None, typer.Option(help="A number of seeds (3) or a list (0,1,4) [default: 3].")] = None,
+    preset: Annotated[str | None, typer.Option(help="paper, official, tiny or smoke [default: the sweep's].")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of every run.")
+    ] = None,
+    grid: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=A,B,C", help="Values of a config field, each with all others.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many runs.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and what it costs.")] = False,
+    per_gpu: Annotated[int, typer.Option(min=1, help="Runs at once on each GPU.")] = 1,
+    cpu_slots: Annotated[
+        int | None, typer.Option(min=0, help="Runs at once on the CPU [default: 1 without GPU].")
+    ] = None,
+    max_attempts: Annotated[
+        int, typer.Option(min=1, help="Workers that a run may lose before it counts as failed.")
+    ] = 3,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed runs on again, too.")] = False,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="Train in this process, one by one, for a debugger.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Run a sweep, or go on with it: only what is missing is run. Ctrl-C stops it with checkpoints."""
+    from dreamctl.errors import BadInput, RunFailed
+    from dreamctl.jobs import launch, preflight, scheduler, sweeps
+    from dreamctl.jobs.slots import slots
+    from dreamctl.store import open_store
+
+    request = sweeps.Request(_listed(tasks), _listed(methods), seeds, preset, tuple(set_ or ()), tuple(grid or ()))
+    title, parts = sweeps.build(name, request)
+    cells = sweeps.cells(parts, limit)
+    if dry_run:
+        _dry_run(open_store(home, create=False), title, cells, json)
+        return
+    if json:
+        raise BadInput("--json goes with --dry-run; of a sweep at work: dreamctl status --json")
+    preflight.check("auto")
+    room = slots(per_gpu, cpu_slots)
+    if not room:
+        raise BadInput("there is no slot to train in: give --cpu-slots 1 or more")
+    store = open_store(home)
+    record = scheduler.enroll(store, title, cells, [part.to_dict() for part in parts], max_attempts, retry_failed)
+    if detach:
+        log = launch.spawn_again(store, [argument for argument in sys.argv[1:] if argument != "--detach"], title)
+        typer.echo(f"sweep {title} goes on in the background (log: {log})")
+        where = home_option(home)
+        typer.echo(f"see: dreamctl status {title} --watch{where}; end: dreamctl stop {title}{where}")
+        return
+    if inline:
+        launch.spawn_mirror(store)
+        scheduler.inline(store, record)
+    else:
+        _watch(scheduler.Scheduler(store, record, room))
+    _conclude(store, record, home_option(home))
+    failed = store.counts(record.id).get("failed", 0)
+    if failed:
+        raise RunFailed(f"{failed} run(s) of sweep {title} failed: dreamctl status {title}, then --retry-failed")
+
+
+def _listed(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _dry_run(store: Store, title: str, cells: list[RunSpec], json: bool) -> None:
+    from collections import Counter
+
+    from dreamctl.jobs.estimate import estimate
+    from dreamctl.jobs.scheduler import existing
+
+    runs = [existing(store, cell) for cell in cells]
+    if json:
+        print_json([_cell(cell, run) for cell, run in zip(cells, runs, strict=True)])
+        return
+    from rich.table import Table
+
+    out = console()
+    table = Table(box=None, pad_edge=False)
+    fields = [key for key in cells[0].config.to_dict() if key != "returns"]  # which follows from the method
+    varied = [key for key in fields if len({getattr(cell.config, key) for cell in cells}) > 1]
+    for heading in ("TASK", *(key.upper() for key in varied), "SEEDS", "STORED"):
+        table.add_column(heading)
+    groups: dict[tuple[Any, ...], list[tuple[RunSpec, Any]]] = {}
+    for cell, run in zip(cells, runs, strict=True):
+        groups.setdefault((cell.task, *(getattr(cell.config, key) for key in varied)), []).append((cell, run))
+    for key, members in groups.items():
+        seeds = ",".join(str(cell.seed) for cell, _ in members)
+        stored = Counter(run.status for _, run in members if run)
+        table.add_row(*map(str, key), seeds, ", ".join(f"{n} {status}" for status, n in stored.items()) or "-")
+    out.print(table)
+    stored = Counter(run.status if run else "missing" for run in runs)
+    out.print(f"\nsweep {title}: {len(cells)} runs: " + ", ".join(f"{n} {status}" for status, n in stored.items()))
+    todo = [cell for cell, run in zip(cells, runs, strict=True) if run is None or run.status != "finished"]
+    cost = estimate(store, todo)
+    hours = "unknown" if cost.device_hours is None else f"{cost.device_hours:.1f} hours on one slot"
+    disk = "unknown" if cost.disk is None else f"{cost.disk / 2**30:.1f} GiB"
+    out.print(f"to do: {len(todo)} runs, {hours}, disk {disk}, replay memory up to {cost.memory / 2**30:.1f} GiB a run")
+    out.print(f"measured on: {cost.source}" if todo else "nothing to do")
+
+
+def _cell(cell: RunSpec, run: Any) -> dict[str, Any]:
+    config = cell.config
+    return {
+        "task": cell.task,
+        "method": config.method,
+        "objective": config.objective,
+        "seed": cell.seed,
+        "horizon": config.horizon,
+        "action_repeat": config.action_repeat,
+        "preset": cell.preset,
+        "config": config.to_dict(),
+        "digest": cell.digest,
+        "run": run.id if run else None,
+        "status": run.status if run else None,
+    }
+
+
+def _watch(scheduler: Scheduler) -> None:
+    """Let a scheduler work until it is done. Ctrl-C stops the workers with a checkpoint, a second one kills them."""
+    import time
+
+    views = _live(scheduler) if console().is_terminal else _lines(scheduler)
+    while not scheduler.done:
+        try:
+            scheduler.step()
+            next(views)
+            time.sleep(_POLL)
+        except KeyboardInterrupt:
+            if scheduler.stopping:
+                scheduler.kill()
+            else:
+                typer.echo("\nstopping with checkpoints; Ctrl-C again kills the workers", err=True)
+                scheduler.stop()
+    views.close()
+
+
+def _live(scheduler: Scheduler) -> Generator[None, None, None]:
+    from rich.live import Live
+
+    from dreamctl.cli import board
+
+    with Live(console=console(), auto_refresh=False) as live:
+        while True:
+            live.update(board.table(board.overview(scheduler.store, scheduler.sweep)), refresh=True)
+            yield
+
+
+def _lines(scheduler: Scheduler) -> Generator[None, None, None]:
+    """Without a terminal: a line for each run that begins or ends."""
+    seen: dict[str, str] = {}
+    while True:
+        for run in scheduler.store.members(scheduler.sweep.id):
+            state = f"{run.status} {run.attempt}"
+            if seen.get(run.id, "queued 0") != state and run.status != "queued":
+                score = f", score {run.score:.1f}" if run.score is not None else ""
+                typer.echo(f"{run.name}: {run.status}" + (f": {run.reason}" if run.reason else score))
+            seen[run.id] = state
+        yield
+
+
+def _conclude(store: Store, record: Any, home: str) -> None:
+    from dreamctl.cli import board
+
+    state = board.overview(store, record)
+    typer.echo(board.line(state))
+    counts = state["counts"]
+    if counts["queued"] or counts["stopped"] or counts["running"]:
+        typer.echo(f"to go on, give the same command again; see: dreamctl status {record.name}{home}")

@@ -1,0 +1,68 @@
+"""What a sweep will cost, from the rates that stored runs were measured at."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dreamctl.jobs.spec import RunSpec
+from dreamctl.store import Run, Store
+
+_ENOUGH = 20  # runs that a rate is taken from, the newest
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """device_hours: of all cells one after the other, None without a measured rate; disk: bytes, None likewise;
+    memory: bytes of replay of the largest cell; source: which runs were measured."""
+
+    device_hours: float | None
+    disk: int | None
+    memory: int
+    source: str
+
+
+def estimate(store: Store, cells: Sequence[RunSpec]) -> Estimate:
+    """The cost of `cells`, all of them from their beginning."""
+    memory = max((replay_bytes(cell) for cell in cells), default=0)
+    stored = [run for run in store.runs() if run.env_steps and run.updates]
+    hours, disk, sources = 0.0, 0.0, set()
+    for cell in cells:
+        like, name = _alike(stored, cell)
+        rates = [rate for run in like if (rate := _rate(store, run))]
+        if not rates:
+            return Estimate(None, None, memory, "no stored run is like these: their rate is not known")
+        hours += cell.config.steps / statistics.median(rates) / 3600
+        disk += cell.config.steps * statistics.median(_bytes(store, run) / run.env_steps for run in like)
+        sources.add(f"{len(like)} {name} run(s) on {', '.join(sorted({run.device or '?' for run in like}))}")
+    return Estimate(hours, round(disk), memory, "; ".join(sorted(sources)))
+
+
+def replay_bytes(cell: RunSpec) -> int:
+    """Memory of a run's images."""
+    config = cell.config
+    episodes = -(-config.steps // config.episode_length)
+    return episodes * (config.decisions + 1) * config.image_size**2 * 3
+
+
+def _alike(stored: Sequence[Run], cell: RunSpec) -> tuple[list[Run], str]:
+    """The newest runs most like a cell: same preset, method and objective, else preset and method, else preset."""
+    keys = [("preset", "method", "objective"), ("preset", "method"), ("preset",)]
+    mine = {"preset": cell.preset, "method": cell.config.method, "objective": cell.config.objective}
+    for names in keys:
+        like = [run for run in stored if all(getattr(run, name) == mine[name] for name in names)]
+        if like:
+            return like[-_ENOUGH:], "/".join(mine[name] for name in names)
+    return [], ""
+
+
+def _rate(store: Store, run: Run) -> float | None:
+    """Environment steps per second of its last attempt."""
+    points = store.scalars(run.id, "time/env_steps_per_second")
+    return points[-1].value if points else None
+
+
+def _bytes(store: Store, run: Run) -> int:
+    """What a run's folder holds."""
+    return sum(path.stat().st_size for path in store.folder(run.id).rglob("*") if path.is_file())

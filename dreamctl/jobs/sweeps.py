@@ -1,0 +1,201 @@
+"""Sweeps: grids of runs, one for each experiment of the paper, from a file or from the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from agent.config import METHODS, OBJECTIVES, ConfigError, nearest
+from agent.tasks import TASKS, get
+from dreamctl.errors import BadInput
+from dreamctl.jobs.spec import RunSpec, pairs, parse
+
+_ALL_TASKS = tuple(sorted(TASKS))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every task with every combination of the grid's values and every seed; settings hold for all of them."""
+
+    tasks: tuple[str, ...]
+    grid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    preset: str = "paper"
+
+    def cells(self) -> list[RunSpec]:
+        """The runs, task by task, seeds innermost. Raises `BadInput`."""
+        axes = [[(key, value) for value in values] for key, values in self.grid.items()]
+        return [
+            replace(parse(task, seed, self.preset, _typed({**self.settings, **dict(point)})), label=_label(point))
+            for task in self.tasks
+            for point in itertools.product(*axes)
+            for seed in self.seeds
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, to be kept with the sweep."""
+        return asdict(self)
+
+
+# What the figures of the paper need (Section 6 and Appendices).
+BUILT_IN: dict[str, tuple[str, Sweep]] = {
+    "horizon": (
+        "figure 4: imagination horizons, all methods",
+        Sweep(
+            ("cartpole_swingup", "cheetah_run", "quadruped_walk", "walker_walk"),
+            {"horizon": ("3", "5", "10", "15", "20", "25", "30", "40"), "method": tuple(METHODS)},
+        ),
+    ),
+    "performance": ("figure 6: Dreamer and PlaNet on all tasks", Sweep(_ALL_TASKS, {"method": ("dreamer", "planet")})),
+    "behavior": (
+        "figures 7 and 9: all methods on all tasks, horizon 20",
+        Sweep(_ALL_TASKS, {"method": tuple(METHODS)}, {"horizon": "20"}),
+    ),
+    "representation": (
+        "figures 8 and 10: all objectives on all tasks",
+        Sweep(_ALL_TASKS, {"objective": tuple(OBJECTIVES)}),
+    ),
+    "action-repeat": (
+        "figure 11: action repeat 1, 2 and 4 on all tasks",
+        Sweep(_ALL_TASKS, {"action_repeat": ("1", "2", "4")}),
+    ),
+}
+NAMES = {name: help for name, (help, _) in BUILT_IN.items()} | {"all": "everything above, each run once"}
+_FILE_KEYS = ("name", "tasks", "methods", "objectives", "seeds", "preset", "set", "grid")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for; what is None is as the sweep has it."""
+
+    tasks: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    seeds: str | None = None
+    preset: str | None = None
+    settings: tuple[str, ...] = ()
+    grid: tuple[str, ...] = ()
+
+    def on(self, sweep: Sweep) -> Sweep:
+        """The sweep with the user's choices in place of its own. Raises `BadInput`."""
+        grid = dict(sweep.grid) | {key: _listed(values) for key, values in pairs(self.grid, "--grid").items()}
+        if self.methods is not None:
+            grid["method"] = self.methods
+        settings = {key: value for key, value in pairs(self.settings).items()}
+        for key in settings:
+            grid.pop(key, None)
+        return replace(
+            sweep,
+            tasks=sweep.tasks if self.tasks is None else _tasks(self.tasks),
+            grid=grid,
+            settings={key: value for key, value in sweep.settings.items() if key not in grid} | settings,
+            seeds=sweep.seeds if self.seeds is None else parse_seeds(self.seeds),
+            preset=sweep.preset if self.preset is None else self.preset,
+        )
+
+
+def build(name: str | None, request: Request) -> tuple[str, list[Sweep]]:
+    """The name and the parts of a sweep: a built-in one, one from a YAML file, or from the request alone.
+
+    A sweep from the request alone is named after its content, so that the same command goes on with it.
+    """
+    if name is None:
+        if not request.tasks:
+            names = ", ".join(NAMES)
+            raise BadInput(f"which sweep? dreamctl sweep NAME ({names}), a YAML file, or --tasks with --grid")
+        sweep = request.on(Sweep(()))
+        content = json.dumps(sweep.to_dict(), sort_keys=True)
+        return f"sweep-{hashlib.sha256(content.encode()).hexdigest()[:8]}", [sweep]
+    if name == "all":
+        return name, [request.on(sweep) for _, sweep in BUILT_IN.values()]
+    if name in BUILT_IN:
+        return name, [request.on(BUILT_IN[name][1])]
+    if Path(name).suffix in (".yaml", ".yml"):
+        name, sweep = read(Path(name))
+        return name, [request.on(sweep)]
+    raise BadInput(f"unknown sweep {name!r}{nearest(name, NAMES)}; sweeps: {', '.join(NAMES)}, or a .yaml file")
+
+
+def cells(parts: Iterable[Sweep], limit: int | None = None) -> list[RunSpec]:
+    """The runs of all parts, each once."""
+    unique = {cell.digest: cell for part in parts for cell in part.cells()}
+    if not unique:
+        raise BadInput("this sweep has no runs: check --tasks, --methods, --seeds and --grid")
+    return list(unique.values())[:limit]
+
+
+def read(path: Path) -> tuple[str, Sweep]:
+    """A sweep from a YAML file: name, tasks, methods, objectives, seeds, preset, set, grid. Raises `BadInput`."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} must hold the keys {', '.join(_FILE_KEYS)}")
+    for key in content:
+        if key not in _FILE_KEYS:
+            raise BadInput(f"{path}: unknown key {key!r}{nearest(str(key), _FILE_KEYS)}")
+    grid = {key: _listed(values) for key, values in _mapping(path, content, "grid").items()}
+    for key, plural in (("method", "methods"), ("objective", "objectives")):
+        if plural in content:
+            grid[key] = _listed(content[plural])
+    settings = {key: _text(value) for key, value in _mapping(path, content, "set").items()}
+    seeds = parse_seeds(",".join(_listed(content.get("seeds", 3))))
+    tasks = _tasks(_listed(content.get("tasks", _ALL_TASKS)))
+    return str(content.get("name", path.stem)), Sweep(tasks, grid, settings, seeds, str(content.get("preset", "paper")))
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """ "3" is seeds 0, 1, 2; "0,1,4" are those. Raises `BadInput`."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise BadInput(f"seeds are a number (3) or a list (0,1,2), not {text!r}") from None
+    chosen = tuple(numbers) if "," in text else tuple(range(numbers[0])) if numbers else ()
+    if not chosen or min(chosen) < 0:
+        raise BadInput(f"seeds are a number from 1 on or a list of numbers from 0 on, not {text!r}")
+    return chosen
+
+
+def _typed(settings: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in settings.items()]
+
+
+def _label(point: Iterable[tuple[str, str]]) -> str:
+    """What sets a cell's name apart beside method and objective: horizon15-action_repeat4."""
+    return "-".join(f"{key}{value}" for key, value in point if key not in ("method", "objective"))
+
+
+def _tasks(names: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return tuple(get(name).name for name in names)
+    except ConfigError as error:
+        raise BadInput(str(error)) from error
+
+
+def _listed(values: Any) -> tuple[str, ...]:
+    """A YAML list, a single value or text with commas as texts."""
+    if isinstance(values, str):
+        return tuple(part.strip() for part in values.split(",") if part.strip())
+    return tuple(_text(value) for value in (values if isinstance(values, list | tuple) else [values]))
+
+
+def _text(value: Any) -> str:
+    """A YAML scalar as one types it on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _mapping(path: Path, content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = content.get(key) or {}
+    if not isinstance(value, dict):
+        raise BadInput(f"{path}: {key} must be a mapping of config fields, such as horizon: 15")
+    return value

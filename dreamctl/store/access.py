@@ -1,0 +1,46 @@
+"""Transactions on the run database of one home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from dreamctl.errors import BadInput
+
+
+class Access:
+    """A home and its database."""
+
+    def __init__(self, home: Path, engine: Engine) -> None:
+        self.home = home
+        self._engine = engine
+        self._writer = engine.execution_options(write=True)
+
+    def folder(self, run_id: str) -> Path:
+        """Where the files of a run are."""
+        return self.home / run_id
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        """A write transaction; what is added stays readable afterwards."""
+        try:
+            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
+        except IntegrityError as error:
+            raise BadInput(f"the run database refused that: {error.orig}") from error
+
+    def _insert(self, table: type[Any]) -> Any:
+        """An INSERT that can say ON CONFLICT, for the database at hand."""
+        if self._engine.dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            return postgresql.insert(table)
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)

@@ -1,0 +1,205 @@
+"""Sweeps: named queues of runs. Schedulers share them; a run waits in every sweep that it belongs to and runs once.
+
+The queue is the runs themselves: those of a sweep that are `queued`, in the order of their positions. Claiming one is a
+single statement. A scheduler claims in its own name and its worker takes the run over (`adopt`) under the same attempt
+number, so a claim whose scheduler or worker dies is found like any other dead process.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from dreamctl.errors import BadInput, StaleAttempt, UnknownRun
+from dreamctl.store import provenance
+from dreamctl.store.models import Run, Sweep, SweepRun
+from dreamctl.store.queries import Queries
+
+LEASE = 60.0  # seconds without a sign of life after which a worker of another host counts as dead
+_TAIL = 20  # lines of a dead worker's log that are kept
+
+
+class SweepQueue(Queries):
+    """The part of the store that deals in sweeps and in runs that wait or have lost their worker."""
+
+    # Sweeps
+
+    def open_sweep(self, name: str, parts: Sequence[Mapping[str, Any]], max_attempts: int) -> Sweep:
+        """The sweep of that name, made if there is none; it is no longer paused."""
+        values = {"spec": {"parts": list(parts)}, "paused": False, "max_attempts": max_attempts}
+        row = dict(id=secrets.token_hex(4), name=name, created_at=time.time(), **values)
+        with self._write() as session:
+            statement = self._insert(Sweep).values(row).on_conflict_do_update(index_elements=["name"], set_=values)
+            session.execute(statement)
+        return self.find_sweep(name)
+
+    def enroll(self, sweep_id: str, run_ids: Sequence[str]) -> None:
+        """Make runs members of a sweep, in this order behind those that it has."""
+        with self._write() as session:
+            last = session.scalar(select(func.max(SweepRun.position)).where(SweepRun.sweep_id == sweep_id))
+            rows = [
+                dict(sweep_id=sweep_id, run_id=run_id, position=position)
+                for position, run_id in enumerate(run_ids, 1 + (-1 if last is None else last))
+            ]
+            if rows:
+                session.execute(self._insert(SweepRun).on_conflict_do_nothing(), rows)
+
+    def sweeps(self) -> list[Sweep]:
+        """All sweeps, oldest first."""
+        with Session(self._engine) as session:
+            return list(session.scalars(select(Sweep).order_by(Sweep.created_at)))
+
+    def find_sweep(self, reference: str) -> Sweep:
+        """The sweep of that name or id. Raises `UnknownRun`."""
+        with Session(self._engine) as session:
+            found = session.scalar(select(Sweep).where(or_(Sweep.name == reference, Sweep.id == reference)))
+        if found is None:
+            names = ", ".join(sweep.name for sweep in self.sweeps()) or "none yet"
+            raise UnknownRun(f"no sweep {reference!r} in {self.home} (there are: {names})")
+        return found
+
+    def sweeps_of(self, run_id: str) -> list[Sweep]:
+        """The sweeps that a run belongs to, the first that it joined first."""
+        statement = select(Sweep).join(SweepRun).where(SweepRun.run_id == run_id).order_by(Sweep.created_at)
+        with Session(self._engine) as session:
+            return list(session.scalars(statement))
+
+    def members(self, sweep_id: str) -> list[Run]:
+        """The runs of a sweep, in order."""
+        statement = select(Run).join(SweepRun).where(SweepRun.sweep_id == sweep_id).order_by(SweepRun.position)
+        with Session(self._engine) as session:
+            return list(session.scalars(statement))
+
+    def counts(self, sweep_id: str) -> dict[str, int]:
+        """How many runs of a sweep have each status."""
+        statement = (
+            select(Run.status, func.count()).join(SweepRun).where(SweepRun.sweep_id == sweep_id).group_by(Run.status)
+        )
+        with self._engine.connect() as connection:
+            return {status: count for status, count in connection.execute(statement)}
+
+    def pause(self, sweep_id: str, paused: bool) -> None:
+        """Let schedulers claim no more runs of a sweep, or go on."""
+        with self._write() as session:
+            session.execute(update(Sweep).where(Sweep.id == sweep_id).values(paused=paused))
+
+    def note_mlflow(self, sweep_id: str, mlflow_run: str) -> None:
+        """Keep which MLflow run stands for a sweep."""
+        with self._write() as session:
+            session.execute(update(Sweep).where(Sweep.id == sweep_id).values(mlflow_run=mlflow_run))
+
+    # The queue
+
+    def requeue(self, run_ids: Sequence[str]) -> int:
+        """Put stopped and failed runs back in the queue, their attempts counted anew; returns how many."""
+        waiting = Run.id.in_(run_ids) & Run.status.in_(("stopped", "failed"))
+        with self._write() as session:
+            values = {"status": "queued", "reason": None, "finished_at": None, "deaths": 0, "log_tail": None}
+            return session.execute(update(Run).where(waiting).values(**values)).rowcount  # type: ignore[attr-defined]
+
+    def claim_next(self, sweep_id: str, device: str) -> Run | None:
+        """Take the first waiting run of a sweep on for a slot of this scheduler; None when none waits.
+
+        One statement, so that of several schedulers one gets the run.
+        """
+        first = (
+            select(Run.id)
+            .join(SweepRun)
+            .join(Sweep)
+            .where(SweepRun.sweep_id == sweep_id, Run.status == "queued", Sweep.paused.is_(False))
+            .order_by(SweepRun.position)
+            .limit(1)
+            .with_for_update(skip_locked=True, of=Run)
+            .scalar_subquery()
+        )
+        me = provenance.this_process()
+        now = time.time()
+        values = dict(
+            status="running",
+            reason=None,
+            stop_requested=False,
+            attempt=Run.attempt + 1,
+            device=device,
+            started_at=func.coalesce(Run.started_at, now),
+            finished_at=None,
+            heartbeat_at=now,
+            scheduler_pid=me["pid"],
+            scheduler_started=me["process_started"],
+            **me,
+        )
+        statement = update(Run).where(Run.id == first, Run.status == "queued").values(**values).returning(Run.id)
+        with self._write() as session:
+            run_id = session.scalar(statement.execution_options(synchronize_session=False))
+        return None if run_id is None else self.get(run_id)
+
+    def adopt(self, run_id: str, attempt: int) -> None:
+        """Take over a run that a scheduler has claimed for this process. Raises `StaleAttempt`."""
+        owned = (Run.id == run_id, Run.attempt == attempt, Run.status == "running")
+        values = provenance.this_process() | {"heartbeat_at": time.time()}
+        with self._write() as session:
+            done = session.scalar(update(Run).where(*owned).values(**values).returning(Run.id))
+        if done is None:
+            raise StaleAttempt(f"run {run_id} is no longer in the hands of attempt {attempt}")
+
+    def orphans(self) -> list[Run]:
+        """Runs that go on here though the scheduler that claimed them is gone."""
+        return [
+            run
+            for run in self.runs(status="running", host=socket.gethostname())
+            if run.scheduler_pid is not None
+            and provenance.is_alive(run.pid or 0, run.process_started or 0)
+            and not provenance.is_alive(run.scheduler_pid, run.scheduler_started or 0)
+        ]
+
+    # The dead
+
+    def reap(self) -> list[Run]:
+        """Bury runs whose worker is gone: its process on this host, its sign of life on another."""
+        return [run for run in self.runs(status="running") if not _lives(run) and self.bury(run)]
+
+    def bury(self, run: Run, reason: str = "the worker died (killed, or the machine went down)") -> bool:
+        """Take a run from its dead worker: back in the queue of its sweep, or failed with the last lines of its log.
+
+        It fails without a sweep, and when it has lost as many workers as the sweep allows; one that was told to stop
+        counts as stopped. False when somebody else was faster.
+        """
+        log = self.folder(run.id) / "log.txt"
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:]) if log.is_file() else ""
+        allowed = select(func.max(Sweep.max_attempts)).join(SweepRun).where(SweepRun.run_id == run.id)
+        owned = (Run.id == run.id, Run.attempt == run.attempt, Run.status == "running", Run.pid == run.pid)
+        with self._write() as session:
+            again = run.deaths + 1 < (session.scalar(allowed) or 0) and not run.stop_requested
+            values = {
+                "status": "queued" if again else "stopped" if run.stop_requested else "failed",
+                "reason": reason,
+                "log_tail": tail,
+                "deaths": run.deaths + 1,
+                "finished_at": None if again else time.time(),
+                "stop_requested": False,
+            }
+            return session.scalar(update(Run).where(*owned).values(**values).returning(Run.id)) is not None
+
+    def remove(self, run_id: str) -> None:
+        """Forget a run that nobody works on. Raises `BadInput` for a running one."""
+        idle = (Run.id == run_id, Run.status != "running")
+        with self._write() as session:
+            if session.scalar(delete(Run).where(*idle).returning(Run.id)) is None:
+                raise BadInput(f"run {run_id} is running: stop it first")
+
+    def remove_sweep(self, sweep_id: str) -> None:
+        """Forget a sweep, not its runs."""
+        with self._write() as session:
+            session.execute(delete(Sweep).where(Sweep.id == sweep_id))
+
+
+def _lives(run: Run) -> bool:
+    """Whether the worker of a running run is there, as far as can be seen from here."""
+    if run.host == socket.gethostname():
+        return provenance.is_alive(run.pid or 0, run.process_started or 0)
+    return time.time() - (run.heartbeat_at or 0) < LEASE

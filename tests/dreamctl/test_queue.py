@@ -1,0 +1,149 @@
+"""The queue in the run database: claims, dead workers, attempts; with real processes on a real file."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from dreamctl.errors import BadInput, StaleAttempt
+from dreamctl.jobs.launch import submit
+from dreamctl.jobs.scheduler import enroll
+from dreamctl.store import open_store
+from dreamctl.store.models import Run
+from tests.dreamctl.conftest import spec
+
+
+@pytest.fixture
+def sweep(store):
+    """Three waiting runs."""
+    return enroll(store, "mine", [spec(seed) for seed in range(3)], [], max_attempts=2)
+
+
+def gone(store, run, **changes):
+    """Make a running run's worker a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    with store._write() as session:
+        row = session.get(Run, run.id)
+        row.pid, row.process_started = process.pid, 1.0
+        for key, value in changes.items():
+            setattr(row, key, value)
+    return store.get(run.id)
+
+
+def test_runs_are_claimed_in_order_and_once(store, sweep):
+    claimed = [store.claim_next(sweep.id, "cpu") for _ in range(4)]
+    assert [run and run.seed for run in claimed] == [0, 1, 2, None]
+    assert all(run.status == "running" and run.attempt == 1 for run in claimed[:3])
+
+
+def test_a_worker_takes_its_schedulers_claim_over_once(store, sweep):
+    run = store.claim_next(sweep.id, "cpu")
+    store.adopt(run.id, 1)
+    store.finish(run.id, 1, "finished")
+    with pytest.raises(StaleAttempt):
+        store.adopt(run.id, 1)
+
+
+def test_an_old_worker_cannot_write_for_its_successor(store, sweep):
+    run = gone(store, store.claim_next(sweep.id, "cpu"))
+    assert [r.id for r in store.reap()] == [run.id]
+    again = store.claim_next(sweep.id, "cpu")
+    assert (again.id, again.attempt) == (run.id, 2)
+    with pytest.raises(StaleAttempt):
+        store.heartbeat(run.id, 1, env_steps=1, updates=1, scalars=[])
+    with pytest.raises(StaleAttempt):
+        store.adopt(run.id, 1)
+
+
+def test_a_run_that_loses_its_last_worker_fails_with_its_log(store, sweep):
+    for expected in ("queued", "failed"):
+        run = gone(store, store.claim_next(sweep.id, "cpu"))
+        (store.folder(run.id) / "log.txt").write_text("".join(f"line {i}\n" for i in range(50)))
+        store.reap()
+        assert store.get(run.id).status == expected
+    failed = store.get(run.id)
+    assert failed.log_tail.splitlines() == [f"line {i}" for i in range(30, 50)]
+    assert "worker died" in failed.reason and failed.attempt == 2
+    assert store.claim_next(sweep.id, "cpu").seed == 1  # the sweep goes on
+    assert store.requeue([run.id]) == 1 and store.claim_next(sweep.id, "cpu").seed == 0
+
+
+def test_a_run_without_a_sweep_fails_at_once(store):
+    run = submit(store, spec())
+    store.claim(run.id, "cpu")
+    gone(store, run)
+    store.reap()
+    assert store.get(run.id).status == "failed"
+
+
+def test_a_dead_worker_that_was_told_to_stop_leaves_a_stopped_run(store, sweep):
+    run = gone(store, store.claim_next(sweep.id, "cpu"), stop_requested=True)
+    store.reap()
+    assert store.get(run.id).status == "stopped"
+
+
+def test_another_hosts_worker_is_dead_when_its_lease_is_over(store, sweep):
+    one, two = (store.claim_next(sweep.id, "cpu") for _ in range(2))
+    import time
+
+    gone(store, one, host="elsewhere", heartbeat_at=time.time() - 61)
+    gone(store, two, host="elsewhere", heartbeat_at=time.time() - 40)
+    store.reap()
+    assert (store.get(one.id).status, store.get(two.id).status) == ("queued", "running")
+
+
+def test_a_paused_sweep_gives_no_runs(store, sweep):
+    store.pause(sweep.id, True)
+    assert store.claim_next(sweep.id, "cpu") is None
+    store.pause(sweep.id, False)
+    assert store.claim_next(sweep.id, "cpu").seed == 0
+
+
+def test_enrolling_again_makes_only_what_is_missing(store, sweep):
+    finished, failed, stopped = (store.claim_next(sweep.id, "cpu") for _ in range(3))
+    for run, status in ((finished, "finished"), (failed, "failed"), (stopped, "stopped")):
+        store.finish(run.id, 1, status)
+    other = enroll(store, "other", [spec(seed) for seed in range(5)], [], max_attempts=2)
+    assert len(store.runs()) == 5 and [run.seed for run in store.members(other.id)] == [0, 1, 2, 3, 4]
+    assert [run.status for run in store.members(other.id)] == ["finished", "failed", "queued", "queued", "queued"]
+    enroll(store, "other", [spec(seed) for seed in range(5)], [], max_attempts=2, retry_failed=True)
+    assert len(store.members(other.id)) == 5 and store.counts(other.id) == {"finished": 1, "queued": 4}
+    assert {sweep.name for sweep in store.sweeps_of(finished.id)} == {"mine", "other"}
+
+
+def test_a_run_made_by_hand_is_not_made_again(store):
+    run = submit(store, spec(1))
+    sweep = enroll(store, "mine", [spec(seed) for seed in range(3)], [], max_attempts=2)
+    assert [r.id for r in store.members(sweep.id)][1] == run.id and len(store.runs()) == 3
+
+
+def test_removing_refuses_running_runs(store, sweep):
+    run = store.claim_next(sweep.id, "cpu")
+    with pytest.raises(BadInput, match="is running"):
+        store.remove(run.id)
+    store.finish(run.id, 1, "stopped")
+    store.remove(run.id)
+    assert len(store.members(sweep.id)) == 2
+    store.remove_sweep(sweep.id)
+    assert store.sweeps() == [] and len(store.runs()) == 2
+
+
+def test_four_processes_claim_each_run_once(store):
+    sweep = enroll(store, "many", [spec(seed) for seed in range(120)], [], max_attempts=2)
+    code = (
+        "import sys\n"
+        "from dreamctl.store import open_store\n"
+        "store, sweep = open_store(sys.argv[1]), sys.argv[2]\n"
+        "while run := store.claim_next(sweep, 'cpu'):\n"
+        "    print(run.id, run.attempt)\n"
+    )
+    command = [sys.executable, "-c", code, str(store.home), sweep.id]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert not any(error for _, error in outputs), outputs
+    claims = Counter(line for out, _ in outputs for line in out.splitlines())
+    assert set(claims.values()) == {1} and len(claims) == 120
+    assert sum(bool(out) for out, _ in outputs) > 1  # the work was shared
+    assert all(run.attempt == 1 for run in open_store(store.home).runs())
