@@ -95,8 +95,6 @@ def test_a_sweep_from_a_file(tmp_path):
     assert all(c.config.discount_weights and c.config.steps == 50_000 and c.preset == "tiny" for c in found)
     grid = set(itertools.product(("dreamer", "planet"), (5, 10)))
     assert {(c.config.method, c.config.horizon) for c in found} == grid
-        itertools.product(("dreamer", "planet"), (5, 10))
-    )
 
 
 BAD = [

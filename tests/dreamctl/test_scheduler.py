@@ -1,0 +1,173 @@
+"""Sweeps with real schedulers and workers: sharing, killing, going on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agent import checkpoints
+from dreamctl.store import open_store
+from tests.agent.test_training import assert_same
+from tests.dreamctl.conftest import QUICK, cli
+
+GRID = [
+    *("--tasks", "pendulum_swingup", "--preset", "smoke", "--seeds", "2"),
+    *(part for item in [*QUICK, "steps=400", "updates=24"] for part in ("--set", item)),
+]
+NAME = ["sweep", "--grid", "horizon=4,5", *GRID]
+
+
+def sweep(*arguments, home) -> subprocess.CompletedProcess:
+    return cli(*NAME, *arguments, home=home, OMP_NUM_THREADS="1")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A home whose sweep of four runs was never disturbed."""
+    home = tmp_path_factory.mktemp("home")
+    done = sweep("--cpu-slots", "2", home=home)
+    assert done.returncode == 0, done.stderr
+    return home, done
+
+
+def ends(home):
+    """Final parameters, evaluations and metrics of every cell, by digest."""
+    store = open_store(home)
+    found = {}
+    for run in store.runs():
+        assert run.status == "finished", (run.name, run.status, run.reason)
+        path = store.folder(run.id) / store.checkpoints(run.id)[-1].path
+        metrics = {
+            name: [(p.step, p.value) for p in store.scalars(run.id, name)]
+            for name in store.last_scalars(run.id)
+            if not name.startswith("time/")
+        }
+        returns = {e.env_steps: e.returns for e in store.evaluations(run.id)}
+        found[run.digest] = (checkpoints.load(path)["agent"], returns, metrics)
+    return found
+
+
+def test_a_sweep_runs_every_cell_once(whole):
+    home, done = whole
+    store = open_store(home)
+    names = sorted(run.name for run in store.runs())
+    assert names == [f"pendulum_swingup-dreamer-horizon{h}-s{s}" for h in (4, 5) for s in (0, 1)]
+    assert all(run.status == "finished" and run.attempt == 1 for run in store.runs())
+    assert "4 runs: 4 finished" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_a_finished_sweep_has_nothing_to_do(whole):
+    home, _ = whole
+    before = time.monotonic()
+    done = sweep("--cpu-slots", "2", home=home)
+    assert done.returncode == 0 and "4 runs: 4 finished" in done.stdout
+    assert time.monotonic() - before < 20 and all(run.attempt == 1 for run in open_store(home).runs())
+    dry = json.loads(sweep("--dry-run", "--json", home=home).stdout)
+    assert [cell["status"] for cell in dry] == ["finished"] * 4
+    text = sweep("--dry-run", "--set", "steps=800", home=home).stdout
+    assert "4 missing" in text and "hours on one slot" in text and "smoke/dreamer/reconstruction" in text
+
+
+def test_status_is_told(whole):
+    home, _ = whole
+    (state,) = json.loads(cli("status", "--json", home=home).stdout)
+    assert state["counts"]["finished"] == 4 and state["runs"] == 4 and not state["paused"]
+    assert "4 runs: 4 finished" in cli("status", home=home).stdout
+
+
+def test_the_sweep_is_the_parent_in_mlflow(whole):
+    home, _ = whole
+    assert cli("sync", home=home).returncode == 0
+    code = (
+        "import os, sys, json; os.environ['MLFLOW_DISABLE_TELEMETRY'] = 'true'\n"
+        "from mlflow import MlflowClient\n"
+        "client = MlflowClient(tracking_uri='sqlite:///' + sys.argv[1] + '/mlflow.db')\n"
+        "ids = {e.name: e.experiment_id for e in client.search_experiments()}\n"
+        "(parent,) = client.search_runs([ids['sweeps']])\n"
+        "children = client.search_runs([ids['pendulum_swingup']])\n"
+        "print(json.dumps([parent.info.run_id, parent.info.status,"
+        " [c.data.tags.get('mlflow.parentRunId') for c in children]]))"
+    )
+    out = subprocess.run([sys.executable, "-c", code, str(home)], capture_output=True, text=True, check=True).stdout
+    parent, status, parents = json.loads(out.splitlines()[-1])
+    assert status == "FINISHED" and parents == [parent] * 4
+
+
+def start(home, *arguments):
+    """A scheduler in the background, once two of its workers train."""
+    command = [sys.executable, "-m", "dreamctl", *NAME, "--cpu-slots", "2", *arguments, "--home", str(home)]
+    env = dict(os.environ, OMP_NUM_THREADS="1")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    for _ in range(1200):
+        running = [run for run in open_store(home, create=False).runs(status="running") if run.env_steps > 120]
+        if len(running) == 2:
+            return process, running
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("the workers did not begin")
+
+
+def test_kill_9_of_scheduler_and_workers_loses_nothing(whole, tmp_path):
+    process, running = start(tmp_path)
+    process.kill()
+    for run in running:
+        os.kill(open_store(tmp_path).get(run.id).pid, signal.SIGKILL)
+    process.communicate()
+    again = sweep("--cpu-slots", "2", home=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert sorted(run.attempt for run in open_store(tmp_path).runs()) == [1, 1, 2, 2]
+    disturbed, undisturbed = ends(tmp_path), ends(whole[0])
+    assert disturbed.keys() == undisturbed.keys()
+    for digest, end in undisturbed.items():
+        assert_same(end[0], disturbed[digest][0])
+        assert end[1:] == disturbed[digest][1:]
+
+
+def test_workers_outlive_their_scheduler_and_the_next_one_takes_them_over(tmp_path):
+    process, running = start(tmp_path)
+    process.kill()
+    process.communicate()
+    assert {run.id for run in open_store(tmp_path).orphans()} == {run.id for run in running}
+    again = sweep("--cpu-slots", "2", home=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert [run.attempt for run in open_store(tmp_path).runs()] == [1] * 4  # nobody was started twice
+
+
+def test_ctrl_c_stops_with_checkpoints_and_the_same_command_goes_on(whole, tmp_path):
+    process, running = start(tmp_path)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and "Traceback" not in err and "to go on" in out
+    store = open_store(tmp_path)
+    assert {run.id for run in store.runs(status="stopped")} == {run.id for run in running}
+    assert all(store.checkpoints(run.id) for run in running) and len(store.runs(status="queued")) == 2
+    assert sweep("--cpu-slots", "2", home=tmp_path).returncode == 0
+    for digest, end in ends(whole[0]).items():
+        assert_same(end[0], ends(tmp_path)[digest][0])
+
+
+def test_a_failing_run_says_why_and_the_sweep_goes_on(tmp_path):
+    command = ["sweep", "--grid", "model_lr=1e30,1e-3", *GRID[:5], "1", *GRID[6:]]
+    done = cli(*command, home=tmp_path, OMP_NUM_THREADS="1")
+    assert done.returncode == 1 and "1 run(s) of sweep" in done.stderr and "Traceback" not in done.stderr
+    store = open_store(tmp_path)
+    failed, finished = sorted(store.runs(), key=lambda run: run.status)
+    assert (failed.status, finished.status) == ("failed", "finished")
+    assert failed.reason.startswith("FloatingPointError")
+    shown = cli("status", home=tmp_path).stdout
+    assert "1 failed" in shown and "FloatingPointError" in shown
+    assert "FloatingPointError" in cli("logs", failed.name, home=tmp_path).stdout
+    assert cli("retry", store.sweeps()[0].name, home=tmp_path).returncode == 0
+    assert store.get(failed.id).status == "queued"
+    assert cli("rm", finished.name, "--yes", home=tmp_path).returncode == 0
+    assert not store.folder(finished.id).exists() and len(store.runs()) == 1
+
+
+def test_inline(tmp_path):
+    done = cli(*NAME[:2], "horizon=4", *GRID[:5], "1", *GRID[6:], "--inline", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [run.status for run in open_store(tmp_path).runs()] == ["finished"]
