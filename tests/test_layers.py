@@ -34,7 +34,11 @@ FLOORS = {
     "dreamctl.errors": {"agent"},
     "dreamctl.store": {"agent", "dreamctl.errors", "dreamctl.store"},
     "dreamctl.jobs": {"agent", "dreamctl.errors", "dreamctl.store", "dreamctl.jobs"},
-    "dreamctl.results": {"agent", "dreamctl.errors", "dreamctl.store", "dreamctl.results"},
+    # a figure may ask which runs a sweep has
+    "dreamctl.results": {
+        *("agent", "dreamctl.errors", "dreamctl.store", "dreamctl.results"),
+        *("dreamctl.jobs.sweeps", "dreamctl.jobs.spec"),
+    },
     "dreamctl.cli": {"agent", "dreamctl"},
     "dreamctl.__main__": {"dreamctl.cli"},
     "dreamctl": set(),

@@ -7,9 +7,24 @@ from typing import Annotated
 
 import typer
 
-from dreamctl.cli.common import Home
+from dreamctl.cli.common import Home, home_option
+from dreamctl.results.figures import FIGURES
 
 app = typer.Typer(help="Draw pictures from stored runs.", no_args_is_help=True, rich_markup_mode=None)
+
+Preset = Annotated[str | None, typer.Option(help="Runs of this preset [default: the one that all runs have].")]
+Tasks = Annotated[str | None, typer.Option(help="Only these tasks, with commas.")]
+Methods = Annotated[str | None, typer.Option(help="Only these methods, with commas.")]
+Seeds = Annotated[str | None, typer.Option(help="A number of seeds (3) or a list (0,1,4) [default: all].")]
+Sweep = Annotated[str | None, typer.Option(help="The runs of this sweep, whatever their settings.")]
+Until = Annotated[int | None, typer.Option(min=1, metavar="STEPS", help="Nothing after these environment steps.")]
+Bin = Annotated[
+    int | None, typer.Option("--bin", min=1, metavar="STEPS", help="Width of a bin [default: at most 1e5].")
+]
+Published = Annotated[bool, typer.Option("--published/--no-published", help="Published scores of other methods, too.")]
+ShowSeeds = Annotated[bool, typer.Option("--show-seeds", help="Single seeds as thin lines.")]
+Out = Annotated[Path | None, typer.Option(help="The folder to draw into [default: HOME/figures].")]
+Format = Annotated[str, typer.Option(help="png, pdf, svg; several with commas. The CSV is always written.")]
 
 
 @app.callback()
@@ -19,22 +34,168 @@ def plot() -> None:
 
 @app.command()
 def curves(
-    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs by id, name or an unambiguous beginning.")],
+    run: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs by id, name or an unambiguous beginning.")
+    ] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="A line for each value of this config field [default: all].")
+    ] = None,
+    preset: Preset = None,
+    tasks: Tasks = None,
+    methods: Methods = None,
+    seeds: Seeds = None,
+    sweep: Sweep = None,
     out: Annotated[
         Path | None, typer.Option(help="The PNG [default: HOME/figures/curves.png]; PDF and CSV beside.")
     ] = None,
     home: Home = None,
 ) -> None:
-    """Evaluation return over environment steps, seeds averaged: PNG, PDF and CSV."""
+    """Evaluation return over environment steps of any runs, seeds averaged: PNG, PDF and CSV."""
     from dreamctl.errors import BadInput
+    from dreamctl.results import selection
     from dreamctl.results.figures import curves as figure
     from dreamctl.store import open_store
 
     if out is not None and out.suffix not in ("", ".png"):
         raise BadInput(f"--out is the PNG's path, not {out.name!r}: PDF and CSV are written beside it")
     store = open_store(home, create=False)
-    runs = [store.find(reference) for reference in run]
+    choice = _choice(preset, tasks, methods, seeds, sweep)
+    runs = selection.select(store, run or [], choice)
     for left_out in [record.name for record in runs if record.score is None]:
         typer.echo(f"note: {left_out} has not been evaluated yet and is left out", err=True)
-    for path in figure.draw(store, runs, (out or store.home / "figures" / "curves.png").with_suffix("")):
+    stem = (out or store.home / "figures" / "curves.png").with_suffix("")
+    for path in figure.draw(store, runs, stem, tuple(by) if by else None):
         typer.echo(path)
+
+
+@app.command()
+def final(
+    x: Annotated[str, typer.Option(metavar="KEY", help="The config field on the x axis.")],
+    by: Annotated[str, typer.Option(metavar="KEY", help="A line for each value of this config field.")] = "method",
+    preset: Preset = None,
+    tasks: Tasks = None,
+    methods: Methods = None,
+    seeds: Seeds = None,
+    sweep: Sweep = None,
+    until: Until = None,
+    out: Out = None,
+    format: Format = "png,pdf",
+    home: Home = None,
+) -> None:
+    """Final score over any config field, a panel per task."""
+    from dreamctl.results import selection
+    from dreamctl.results.figures import final as figure
+    from dreamctl.store import open_store
+
+    store = open_store(home, create=False)
+    choice = _choice(preset, tasks, methods, seeds, sweep, until)
+    runs = selection.select(store, [], choice)
+    stem = (out or store.home / "figures") / f"final_{x}"
+    for path in figure.draw(store, runs, x, by, choice, stem, _formats(format)):
+        typer.echo(path)
+
+
+@app.command()
+def published(out: Out = None, format: Format = "png,pdf", home: Home = None) -> None:
+    """What was published, without any run: Figure 6 and the curves of the released Dreamer."""
+    from dreamctl.results.draw import draw_published
+    from dreamctl.store import open_store
+
+    for path in draw_published(out or open_store(home, create=False).home / "figures", _formats(format)):
+        typer.echo(path)
+
+
+@app.command("all")
+def all_(
+    preset: Preset = None,
+    seeds: Seeds = None,
+    until: Until = None,
+    width: Bin = None,
+    published: Published = True,
+    show_seeds: ShowSeeds = False,
+    out: Out = None,
+    format: Format = "png,pdf",
+    home: Home = None,
+) -> None:
+    """Every figure of the paper that stored runs suffice for; what the others need is said."""
+    from dreamctl.errors import BadInput
+
+    drawn = 0
+    for name in FIGURES:
+        try:
+            choice = _choice(preset, None, None, seeds, None, until, width, published, show_seeds)
+            _draw(name, choice, out, format, home)
+            drawn += 1
+        except BadInput as error:
+            typer.echo(f"{name}: {error}", err=True)
+    if not drawn:
+        raise BadInput("no figure could be drawn")
+
+
+def _figure(name: str, help: str) -> None:
+    """The command that draws one figure of the paper."""
+
+    def command(
+        preset: Preset = None,
+        tasks: Tasks = None,
+        methods: Methods = None,
+        seeds: Seeds = None,
+        sweep: Sweep = None,
+        until: Until = None,
+        width: Bin = None,
+        published: Published = True,
+        show_seeds: ShowSeeds = False,
+        out: Out = None,
+        format: Format = "png,pdf",
+        home: Home = None,
+    ) -> None:
+        choice = _choice(preset, tasks, methods, seeds, sweep, until, width, published, show_seeds)
+        _draw(name, choice, out, format, home)
+
+    app.command(name, help=f"{name.replace('figure', 'Figure ')}: {help}.")(command)
+
+
+for _name, _help in FIGURES.items():
+    _figure(_name, _help)
+
+
+def _draw(name, choice, out, format, home) -> None:  # type: ignore[no-untyped-def]
+    from dreamctl.results.draw import draw
+    from dreamctl.store import open_store
+
+    store = open_store(home, create=False)
+    paths, notes = draw(store, name, choice, out or store.home / "figures", _formats(format))
+    for note in notes:
+        typer.echo(f"{name}: {note}{home_option(home)}", err=True)
+    for path in paths:
+        typer.echo(path)
+
+
+def _choice(preset, tasks, methods, seeds, sweep, until=None, width=None, published=True, show_seeds=False):  # type: ignore[no-untyped-def]
+    from dreamctl.jobs.sweeps import parse_seeds
+    from dreamctl.results.cells import Choice
+
+    return Choice(
+        preset,
+        _listed(tasks),
+        _listed(methods),
+        None if seeds is None else parse_seeds(seeds),
+        sweep,
+        until,
+        width,
+        published,
+        show_seeds,
+    )
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    from dreamctl.errors import BadInput
+
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not chosen or set(chosen) - {"png", "pdf", "svg"}:
+        raise BadInput(f"--format is png, pdf or svg (several with commas), not {text!r}")
+    return chosen
+
+
+def _listed(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())

@@ -27,9 +27,12 @@ class Curve(NamedTuple):
     seeds: np.ndarray
 
 
-def evaluation_points(store: Store, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Environment steps [K] and mean returns [K] of a run's evaluations during and at the end of training."""
-    kept = [e for e in store.evaluations(run.id) if e.kind != "manual"]
+def evaluation_points(store: Store, run: Run, until: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Environment steps [K] and mean returns [K] of a run's evaluations during and at the end of training.
+
+    until: the last environment step of interest.
+    """
+    kept = [e for e in store.evaluations(run.id) if e.kind != "manual" and (until is None or e.env_steps <= until)]
     return np.array([e.env_steps for e in kept], np.int64), np.array([e.mean for e in kept], np.float64)
 
 

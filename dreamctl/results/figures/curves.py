@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 from dreamctl.errors import BadInput
 from dreamctl.results import curves
-from dreamctl.results.figures import style
+from dreamctl.results.cells import WATCHING
+from dreamctl.results.figures import final, style
 from dreamctl.store import Run, Store
 
 _HEADER = ("task", "group", "seeds", "env_steps", "mean", "std", "run")  # run: of a single seed's line
-# Settings that say how long and how closely a run is watched, not what it learns.
-_WATCHING = {"steps", "eval_every", "eval_episodes", "final_episodes", "checkpoint_every"}
 
 Row = tuple[Any, ...]
 
@@ -30,9 +29,14 @@ class Group(NamedTuple):
     settings: str
 
 
-def draw(store: Store, runs: Sequence[Run], stem: Path) -> list[Path]:
-    """Draw runs into STEM.png, STEM.pdf and STEM.csv; `BadInput` when none of them has been evaluated."""
-    figure, rows = _figure(store, runs)
+def draw(store: Store, runs: Sequence[Run], stem: Path, by: tuple[str, ...] | None = None) -> list[Path]:
+    """Draw runs into STEM.png, STEM.pdf and STEM.csv; `BadInput` when none of them has been evaluated.
+
+    by: the config fields whose values are lines, instead of all in which the runs differ.
+    """
+    for key in by or ():
+        final.check(key)
+    figure, rows = _figure(store, runs, by)
     return style.save(figure, stem, _HEADER, rows)
 
 
@@ -42,13 +46,13 @@ def learning_curve(store: Store, run: Run, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _figure(store: Store, runs: Sequence[Run]) -> tuple[Any, list[Row]]:
+def _figure(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None = None) -> tuple[Any, list[Row]]:
     points = {run.id: curves.evaluation_points(store, run) for run in runs}
     runs = [run for run in runs if len(points[run.id][0])]
     if not runs:
         raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
     # a run that was done twice is one seed: the one that came further
-    cells = {(run.task, _group(run, runs), run.seed): run for run in sorted(runs, key=lambda run: run.env_steps)}
+    cells = {(run.task, _group(run, runs, by), run.seed): run for run in sorted(runs, key=lambda run: run.env_steps)}
     tasks = sorted({task for task, _, _ in cells})
     groups = sorted({group for _, group, _ in cells}, key=_place)
     figure, axes = style.panels(len(tasks))
@@ -92,12 +96,20 @@ def _rows(names: tuple[str, str], curve: curves.Curve, run: str = "") -> list[Ro
     return [(*names, *values, run) for values in columns]
 
 
-def _group(run: Run, runs: Sequence[Run]) -> Group:
-    """The line that a run belongs to: its preset and settings count where they differ within a task and method."""
+def _group(run: Run, runs: Sequence[Run], by: tuple[str, ...] | None) -> Group:
+    """The line that a run belongs to: its preset and settings count where they differ within a task and method.
+
+    With `by` the values of these fields are all that counts.
+    """
+    if by is not None:
+        rest = ", ".join(final.label_of(key, run.config[key]) for key in by if key not in ("method", "objective"))
+        return Group(
+            run.method if "method" in by else "dreamer", run.objective if "objective" in by else "reconstruction", rest
+        )
     alike = [r for r in runs if (r.task, r.method, r.objective) == (run.task, run.method, run.objective)]
     words = [run.preset] if len({r.preset for r in alike}) > 1 else []
     alike = [r for r in alike if r.preset == run.preset]
-    for key in sorted(run.config.keys() - _WATCHING):
+    for key in sorted(run.config.keys() - WATCHING):
         if len({r.config.get(key) for r in alike}) > 1:
             words.append(f"{key}={run.config[key]}")
     return Group(run.method, run.objective, ", ".join(words))

@@ -23,12 +23,21 @@ _CHARACTER = 0.06  # inches, a letter of the legend
 _HANDLE = 0.4  # inches, the line and the gaps of a legend's entry
 
 
-def panels(count: int) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, up to four in a row, without pyplot (no global state, no display)."""
+def apply() -> None:
+    """Set what all figures share."""
     import matplotlib
-    from matplotlib.figure import Figure
 
     matplotlib.rcParams.update({"font.family": "serif", "font.size": 7, "axes.titlesize": 7, "legend.frameon": False})
+
+
+def panels(count: int, x_label: str = "Environment Steps", powers: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, up to four in a row, without pyplot (no global state, no display).
+
+    powers: whether the x axis is labelled in powers of ten.
+    """
+    from matplotlib.figure import Figure
+
+    apply()
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)
     figure = Figure(figsize=(WIDTH, 1.5 * rows + 0.5 if columns > 1 else 3.2), layout="constrained")
@@ -37,12 +46,14 @@ def panels(count: int) -> tuple[Figure, list[Axes]]:
         spare.set_visible(False)
     for index, axis in enumerate(flat[:count]):
         axis.spines[["top", "right"]].set_visible(False)
-        axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
+        if powers:
+            axis.xaxis.offsetText.set_visible(index + columns >= count)  # the power of ten: on the bottom row alone
+            axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
         if index % columns == 0:
             axis.set_ylabel("Episode Return")
         if index + columns >= count:
             # the power of ten stands at the right, at the height of the label: keep the label to the left of it
-            axis.set_xlabel("Environment Steps", loc="left" if columns > 2 else "center")
+            axis.set_xlabel(x_label, loc="left" if powers and columns > 2 else "center")
     return figure, flat[:count]
 
 
@@ -65,17 +76,23 @@ def title(task: str) -> str:
     return task.replace("_", " ").title()
 
 
-def save(figure: Figure, stem: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Path]:
-    """Write STEM.png, STEM.pdf and STEM.csv, the numbers that were drawn; returns the paths.
+def save(
+    figure: Figure,
+    stem: Path,
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    formats: Sequence[str] = ("png", "pdf"),
+) -> list[Path]:
+    """Write STEM in the formats and STEM.csv, the numbers that were drawn; returns the paths.
 
     `BadInput` when they cannot be written.
     """
-    paths = [stem.with_name(stem.name + ending) for ending in (".png", ".pdf", ".csv")]
+    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in (*formats, "csv")]
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(paths[0], dpi=200)
-        figure.savefig(paths[1])
-        with paths[2].open("w", newline="") as file:
+        for path in paths[:-1]:
+            figure.savefig(path, dpi=200)
+        with paths[-1].open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(header)
             writer.writerows(rows)

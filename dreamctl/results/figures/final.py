@@ -1,0 +1,69 @@
+"""Final score over any config field: a panel per task, a line for each value of another field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.config import Config, nearest
+from dreamctl.errors import BadInput
+from dreamctl.results.cells import Choice
+from dreamctl.results.figures import paper, style
+from dreamctl.store import Run, Store
+
+_NAMES = {"method": style.METHODS, "objective": style.OBJECTIVES}
+
+
+def draw(
+    store: Store, runs: Sequence[Run], x: str, by: str, choice: Choice, stem: Path, formats: Sequence[str]
+) -> list[Path]:
+    """Draw runs into STEM.*. Raises `BadInput` for an unknown field and when nothing has been evaluated."""
+    for key in (x, by):
+        check(key)
+    runs = [run for run in runs if run.score is not None]
+    if not runs:
+        raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
+    tasks = sorted({run.task for run in runs})
+    lines = sorted({run.config[by] for run in runs}, key=_order(by))
+    values = sorted({run.config[x] for run in runs}, key=_order(x))
+    numbers = all(isinstance(value, int | float) for value in values)
+    figure, axes = style.panels(len(tasks), x.replace("_", " ").title(), powers=False)
+    rows: list[tuple[Any, ...]] = []
+    for axis, task in zip(axes, tasks, strict=True):
+        axis.set_title(style.title(task))
+        for line, color in zip(lines, style.COLORS * len(lines), strict=False):
+            label = label_of(by, line)
+            points = []
+            for place, value in enumerate(values):
+                members = [r for r in runs if (r.task, r.config[by], r.config[x]) == (task, line, value)]
+                mean, std, seeds = paper.final_score(store, members, choice)
+                if seeds:
+                    points.append((value if numbers else place, mean))
+                    rows.append((task, label, seeds, value, mean, std))
+            if points:
+                axis.plot(
+                    *zip(*points, strict=True), color=color, marker="o", markersize=2.5, linewidth=1.2, label=label
+                )
+        if not numbers:
+            axis.set_xticks(range(len(values)), [label_of(x, value) for value in values])
+        axis.set_ylim(0, 1000)
+    style.legend(figure, axes)
+    return style.save(figure, stem, ("task", "group", "seeds", x, "mean", "std"), rows, formats)
+
+
+def check(key: str) -> None:
+    """Raises `BadInput` for what is no config field."""
+    fields = Config.__dataclass_fields__
+    if key not in fields:
+        raise BadInput(f"unknown config key {key!r}{nearest(key, fields)}")
+
+
+def label_of(key: str, value: Any) -> str:
+    """A field's value for a legend."""
+    return _NAMES.get(key, {}).get(value, f"{key}={value}")
+
+
+def _order(key: str) -> Any:
+    names = list(_NAMES.get(key, {}))
+    return names.index if names else None

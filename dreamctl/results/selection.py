@@ -1,0 +1,37 @@
+"""Runs that a user points at: by name, or by what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dreamctl.errors import BadInput
+from dreamctl.results.cells import Choice
+from dreamctl.store import Run, Store
+
+
+def select(store: Store, references: Sequence[str], choice: Choice) -> list[Run]:
+    """The runs of those names, or all, that fit the choice. Raises `BadInput` for none, `UnknownRun`."""
+    if references:
+        runs = [store.find(reference) for reference in references]
+    elif choice.sweep is not None:
+        runs = store.members(store.find_sweep(choice.sweep).id)
+    else:
+        runs = store.runs()
+    wanted = [run for run in runs if _fits(run, choice)]
+    if not wanted:
+        some = "like that " if runs else ""
+        raise BadInput(f"no run {some}in {store.home}: dreamctl ls lists them")
+    if not references:
+        presets = sorted({run.preset for run in wanted})
+        if len(presets) > 1:
+            raise BadInput(f"there are runs of the presets {', '.join(presets)}: choose one, --preset NAME")
+    return wanted
+
+
+def _fits(run: Run, choice: Choice) -> bool:
+    return (
+        (choice.preset is None or run.preset == choice.preset)
+        and (choice.tasks is None or run.task in choice.tasks)
+        and (choice.methods is None or run.method in choice.methods)
+        and (choice.seeds is None or run.seed in choice.seeds)
+    )
