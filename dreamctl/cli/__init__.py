@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from dreamctl.cli import eval, ls, methods, plot, queue, run, show, sweep, sync, ui
+from dreamctl.cli import compare, eval, ls, methods, plot, queue, run, show, sweep, sync, ui
 from dreamctl.errors import DreamctlError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(run.run, sweep.sweep, queue.status, eval.eval_, ls.ls, show.show, queue.logs, methods.methods),
+    *(run.run, sweep.sweep, queue.status, eval.eval_, ls.ls, show.show, queue.logs, compare.compare, methods.methods),
     *(queue.stop, queue.pause, queue.resume, queue.retry, queue.rm, sync.sync, ui.ui),
 ):
     app.command(command.__name__.rstrip("_"))(command)

@@ -9,8 +9,11 @@ from dreamctl.results.cells import Choice
 from dreamctl.store import Run, Store
 
 
-def select(store: Store, references: Sequence[str], choice: Choice) -> list[Run]:
-    """The runs of those names, or all, that fit the choice. Raises `BadInput` for none, `UnknownRun`."""
+def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool = False) -> list[Run]:
+    """The runs of those names, or all, that fit the choice. Raises `BadInput` for none, `UnknownRun`.
+
+    Without names they must be of one preset, unless `mixed`.
+    """
     if references:
         runs = [store.find(reference) for reference in references]
     elif choice.sweep is not None:
@@ -21,7 +24,7 @@ def select(store: Store, references: Sequence[str], choice: Choice) -> list[Run]
     if not wanted:
         some = "like that " if runs else ""
         raise BadInput(f"no run {some}in {store.home}: dreamctl ls lists them")
-    if not references:
+    if not references and not mixed:
         presets = sorted({run.preset for run in wanted})
         if len(presets) > 1:
             raise BadInput(f"there are runs of the presets {', '.join(presets)}: choose one, --preset NAME")

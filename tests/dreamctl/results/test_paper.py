@@ -1,0 +1,236 @@
+"""The paper's figures from a store whose true curves are the published ones (synthetic, for tests alone)."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dreamctl.errors import BadInput
+from dreamctl.jobs import sweeps
+from dreamctl.jobs.launch import submit
+from dreamctl.jobs.sweeps import Request
+from dreamctl.results import draw, published
+from dreamctl.results.cells import Choice
+from dreamctl.results.figures import FIGURES, paper
+from dreamctl.store import open_store
+from tests.dreamctl.conftest import cli
+
+STEPS = np.arange(5_000, 2_000_001, 100_000)
+LOSS = {"no_value": 0.5, "planet": 0.25, "contrastive": 0.6, "reward": 0.3}  # of the published curve, made up
+
+
+def value(cell, step):
+    """The true score of a cell: the published curve, less for the others, +-20 by seed."""
+    steps, means = published.curve(cell.task)
+    factor = LOSS.get(cell.config.method, 1.0) * LOSS.get(cell.config.objective, 1.0)
+    return factor * float(np.interp(step, steps, means)) + 20 * (cell.seed - 1)
+
+
+def fill(store, cells, finished=True, steps=STEPS):
+    """Store a run for each cell with the true scores as evaluations."""
+    for cell in cells:
+        run = submit(store, cell)
+        attempt = store.claim(run.id, "cpu")
+        for step in steps:
+            store.record_evaluation(
+                run.id, attempt=attempt, kind="training", env_steps=int(step), seed=0, returns=[value(cell, step)]
+            )
+        if finished:
+            store.finish(run.id, attempt, "finished")
+
+
+def cells(name, **request):
+    return sweeps.cells(sweeps.build(name, Request(**request))[1])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Figures 4, 6, 7 and 8 for a few tasks."""
+    found = open_store(tmp_path_factory.mktemp("synthetic"))
+    tasks = ("walker_walk", "hopper_hop", "walker_stand")
+    every = [
+        *cells("behavior", tasks=tasks),
+        *cells("performance", tasks=tasks),
+        *cells("representation", tasks=tasks),
+        *cells("action-repeat", tasks=tasks),
+        *cells("horizon", tasks=("walker_walk",), seeds="1"),
+    ]
+    fill(found, {cell.digest: cell for cell in every}.values())
+    return found
+
+
+def rows(drawn):
+    return [dict(zip(drawn.header, row, strict=True)) for row in drawn.rows]
+
+
+def test_figure_7_holds_mean_and_std_of_the_trailing_bins(store):
+    drawn = paper.draw(store, "figure7", Choice())
+    walker = [r for r in rows(drawn) if r["task"] == "walker_walk" and r["group"] == "Dreamer"]
+    assert [r["env_steps"] for r in walker] == [100_000 * k for k in range(1, 20)] + [1_905_000]
+    (cell,) = [c for c in cells("behavior", tasks=("walker_walk",), methods=("dreamer",)) if c.seed == 1]
+    assert [r["mean"] for r in walker] == pytest.approx([value(cell, step) for step in STEPS])
+    assert all(r["std"] == pytest.approx(20 * np.sqrt(2 / 3)) and r["seeds"] == 3 for r in walker)
+    assert {r["group"] for r in rows(drawn)} == {"Dreamer", "No value", "PlaNet", "D4PG", "A3C"}
+    reference = [r["mean"] for r in rows(drawn) if r["task"] == "walker_walk" and r["group"] == "D4PG"]
+    assert reference == [published.final("d4pg")["walker_walk"]]
+
+
+def test_what_is_drawn_is_what_the_table_says(store):
+    drawn = paper.draw(store, "figure7", Choice(show_seeds=True))
+    axes = {axis.get_title(): axis for axis in drawn.figure.axes if axis.get_title()}
+    assert list(axes) == ["Acrobot Swingup"] * 0 + ["Hopper Hop", "Walker Walk"]
+    for line in axes["Walker Walk"].get_lines():
+        if line.get_label() in ("Dreamer", "No value", "PlaNet"):
+            table = [
+                (r["env_steps"], r["mean"])
+                for r in rows(drawn)
+                if r["task"] == "walker_walk" and r["group"] == line.get_label() and not r["run"]
+            ]
+            assert list(zip(*line.get_data(), strict=True)) == pytest.approx(table)
+    colors = {line.get_label(): line.get_color() for line in axes["Walker Walk"].get_lines()}
+    assert (colors["Dreamer"], colors["No value"], colors["PlaNet"]) == ("#377eb8", "#4daf4a", "#984ea3")
+    assert (colors["D4PG"], colors["A3C"]) == ("#ff7f00", "#e41a1c")
+    assert [text.get_text() for text in drawn.figure.legends[0].get_texts()] == [
+        "Dreamer",
+        "No value",
+        "PlaNet",
+        "D4PG",
+        "A3C",
+    ]
+
+
+def test_what_is_missing_is_said_with_the_command(store):
+    (note,) = paper.draw(store, "figure7", Choice()).notes
+    tasks = "acrobot_swingup,cartpole_swingup_sparse,hopper_stand,pendulum_swingup,quadruped_walk,walker_run"
+    assert note == f"18 of 24 kinds of runs are not stored: dreamctl sweep behavior --tasks {tasks}"
+    assert paper.draw(store, "figure7", Choice(tasks=("walker_walk",))).notes == []
+
+
+def test_figure_4_has_a_point_for_each_horizon(store):
+    drawn = paper.draw(store, "figure4", Choice(tasks=("walker_walk",)))
+    dreamer = [(r["horizon"], r["mean"]) for r in rows(drawn) if r["group"] == "Dreamer"]
+    assert [horizon for horizon, _ in dreamer] == [3, 5, 10, 15, 20, 25, 30, 40]
+    (axis,) = [axis for axis in drawn.figure.axes if axis.get_title() == "Walker Walk"]
+    assert axis.get_xlabel() == "Imagination Horizon" and axis.get_ylim() == (0, 1000)
+    assert list(axis.get_lines()[0].get_xdata()) == [3, 5, 10, 15, 20, 25, 30, 40]
+
+
+def test_figure_6_sorts_the_tasks_and_marks_what_is_missing(store):
+    drawn = paper.draw(store, "figure6", Choice())
+    order = [r["task"] for r in rows(drawn) if r["group"] == "Dreamer"]
+    scores = {r["task"]: r["mean"] for r in rows(drawn) if r["group"] == "Dreamer"}
+    assert order[-1] == "mean" and order[:-1] == sorted(order[:-1], key=scores.get)
+    assert scores["mean"] == pytest.approx(np.mean([scores[task] for task in order[:-1]]))
+    bars = [patch.get_height() for patch in drawn.figure.axes[0].patches]
+    assert sorted(height for height in bars if height) == pytest.approx(sorted(r["mean"] for r in rows(drawn)))
+    assert any(text.get_text() == "n/a" for text in drawn.figure.axes[0].texts)
+
+
+@pytest.mark.parametrize(("name", "groups"), [
+    ("figure8", {"Reconstruction", "Contrastive", "Reward only"}),
+    ("figure9", {"Dreamer", "No value", "PlaNet"}),
+    ("figure10", {"Reconstruction", "Contrastive", "Reward only"}),
+    ("figure11", {"Action repeat 1", "Action repeat 2", "Action repeat 4"}),
+])  # fmt: skip
+def test_the_other_figures_show_their_groups(store, name, groups):
+    drawn = paper.draw(store, name, Choice(published=False))
+    assert {r["group"] for r in rows(drawn)} == groups and all(r["seeds"] == 3 for r in rows(drawn))
+
+
+def test_until_bins_and_seeds(store):
+    drawn = paper.draw(store, "figure7", Choice(until=505_000, width=250_000, seeds=(0, 2), methods=("dreamer",)))
+    walker = [r for r in rows(drawn) if r["task"] == "walker_walk" and r["group"] == "Dreamer"]
+    assert [(r["env_steps"], r["seeds"]) for r in walker] == [(250_000, 2), (500_000, 2), (505_000, 2)]
+    assert {r["group"] for r in rows(drawn)} == {"Dreamer", "D4PG", "A3C"}
+
+
+def test_presets_are_not_mixed_and_unfinished_runs_are_named(tmp_path):
+    store = open_store(tmp_path)
+    fill(store, cells("behavior", tasks=("walker_walk",), seeds="1", preset="tiny"), finished=False, steps=STEPS[:3])
+    drawn = paper.draw(store, "figure7", Choice(tasks=("walker_walk",)))
+    assert any("not finished" in note and "walker_walk-dreamer" in note for note in drawn.notes)
+    fill(store, cells("behavior", tasks=("walker_walk",), seeds="1"))
+    with pytest.raises(BadInput, match="presets paper, tiny: choose one"):
+        paper.draw(store, "figure7", Choice())
+    assert paper.draw(store, "figure7", Choice(preset="tiny", tasks=("walker_walk",)))
+
+
+def test_nothing_to_draw_is_an_error_with_the_command(tmp_path):
+    for name, command in (
+        ("figure7", "sweep behavior"),
+        ("figure4", "sweep horizon"),
+        ("figure6", "sweep performance"),
+    ):
+        with pytest.raises(BadInput, match=f"dreamctl {command}"):
+            draw.draw(open_store(tmp_path), name, Choice(), tmp_path / "out", ("png",))
+    with pytest.raises(BadInput, match="no stored run of hopper, walker has a prediction"):
+        draw.draw(open_store(tmp_path), "figure5", Choice(), tmp_path / "out", ("png",))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_of_ones_own_fills_a_figure(tmp_path):
+    """Runs with other settings count when their sweep is named."""
+    from dreamctl.jobs.scheduler import enroll
+
+    store = open_store(tmp_path)
+    mine = cells("behavior", tasks=("walker_walk",), settings=("depth=16",), seeds="2")
+    fill(store, mine)
+    enroll(store, "mine", mine, [], 2)
+    with pytest.raises(BadInput):
+        paper.draw(store, "figure7", Choice(tasks=("walker_walk",)))
+    drawn = paper.draw(store, "figure7", Choice(tasks=("walker_walk",), sweep="mine", published=False))
+    assert {(r["group"], r["seeds"]) for r in rows(drawn)} == {("Dreamer", 2), ("No value", 2), ("PlaNet", 2)}
+
+
+def test_figure_5_shows_the_latest_strips(store):
+    for task in ("walker_walk", "hopper_hop"):
+        run = next(run for run in store.runs() if run.task == task)
+        (store.folder(run.id) / "predictions").mkdir(exist_ok=True)
+        for step, grey in ((1, 10), (2, 200)):
+            path = f"predictions/{step:010d}.png"
+            Image.new("RGB", (15 * 64 + 16, 128), (grey,) * 3).save(store.folder(run.id) / path)
+            store.record_artifact(run.id, path=path, kind="strip")
+    from dreamctl.results.figures import pictures
+
+    drawn = pictures.predictions(store, Choice())
+    assert [row[1] for row in drawn.rows] == ["hopper_hop", "walker_walk"]
+    top, bottom = drawn.figure.axes
+    assert (top.get_images()[0].get_array() == 200).all()
+    assert [label.get_text() for label in bottom.get_yticklabels()] == ["True", "Model"]
+    steps = [1, 2, 3, 4, 5, 6, 10, 15, 20, 25, 30, 35, 40, 45, 50]
+    assert [label.get_text() for label in bottom.get_xticklabels()] == [str(step) for step in steps]
+    assert list(bottom.get_xticks()[[0, 5]]) == [32, 5 * 64 + 16 + 32]
+
+
+def test_figure_2_shows_five_domains(tmp_path):
+    paths, _ = draw.draw(open_store(tmp_path), "figure2", Choice(), tmp_path / "out", ("png",))
+    assert np.asarray(Image.open(paths[0])).std() > 20 and [path.name for path in paths] == [
+        "figure2.png",
+        "figure2.csv",
+    ]
+
+
+def test_published_numbers():
+    """Dreamer 823 and D4PG 786 on average (the paper's third version); quadrupeds have no D4PG score."""
+    assert np.mean(list(published.final("d4pg").values())) == pytest.approx(786, abs=1)
+    assert len(published.final("dreamer")) == 20 and len(published.final("d4pg")) == 18
+    assert len(published.curve("walker_walk")[0]) == 50
+    table = [dict(zip(("task", "group", "mean"), row, strict=True)) for row in paper.published_performance().rows]
+    assert {r["task"]: r["mean"] for r in table if r["group"] == "Dreamer"}["mean"] == pytest.approx(823, abs=2)
+
+
+def test_the_commands(store, tmp_path):
+    done = cli("plot", "figure7", "--out", tmp_path, "--format", "svg,png", home=store.home)
+    assert done.returncode == 0 and [line.rsplit(".")[-1] for line in done.stdout.split()] == ["svg", "png", "csv"]
+    assert "dreamctl sweep behavior" in done.stderr
+    assert list(csv.DictReader((tmp_path / "figure7.csv").open()))
+    done = cli("plot", "all", "--out", tmp_path / "all", "--format", "png", home=store.home)
+    assert done.returncode == 0, done.stderr
+    made = {path.stem for path in (tmp_path / "all").glob("*.png")}
+    assert made >= set(FIGURES) - {"figure5"}
+    for command in (["final", "--x", "horizon"], ["curves", "--by", "method", "--tasks", "walker_walk"]):
+        done = cli("plot", *command, "--methods", "dreamer", home=store.home)
+        assert done.returncode == 0, done.stderr
+    bad = cli("plot", "figure7", "--format", "gif", home=store.home)
+    assert bad.returncode == 2 and "--format is png, pdf or svg" in bad.stderr
