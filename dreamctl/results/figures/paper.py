@@ -91,7 +91,7 @@ def _learning(store: Store, what: _Curves, choice: Choice) -> Drawn:
             rows += _reference(axis, task, method)
         axis.set_ylim(0, 1000)
         axis.set_xlim(left=0)
-    style.legend(figure, axes)
+    style.legend(figure, axes, list(what.labels.values()))
     return Drawn(figure, CURVES, rows, found.notes)
 
 

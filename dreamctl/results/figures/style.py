@@ -57,9 +57,11 @@ def panels(count: int, x_label: str = "Environment Steps", powers: bool = True) 
     return figure, flat[:count]
 
 
-def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend under all panels, in as many columns as fit."""
-    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+def legend(figure: Figure, axes: Sequence[Axes], order: Sequence[str] = ()) -> None:
+    """One legend under all panels, in as many columns as fit; the labels in `order` come first."""
+    found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    first = [label for label in order if label in found]
+    handles = {label: found[label] for label in (*first, *(label for label in found if label not in first))}
     columns = int(WIDTH / (_HANDLE + _CHARACTER * max(map(len, handles))))
     figure.legend(
         handles.values(),

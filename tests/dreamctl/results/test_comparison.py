@@ -61,8 +61,10 @@ def test_the_command(store, runs, tmp_path):
     table = cli("compare", "--by", "horizon", home=store.home)
     assert table.returncode == 0, table.stderr
     assert "horizon=7" in table.stdout and "0.200 [0.100, 0.300]" in table.stdout
-    command = ["compare", "--by", "horizon", "--csv", tmp_path / "a.csv", "--plot", tmp_path / "a.png", "--json"]
-    done = cli(*command, home=store.home)
+    command = ["compare", "--by", "horizon", "--csv", tmp_path / "a.csv", "--json"]
+    clash = cli(*command, "--plot", tmp_path / "a.png", home=store.home)
+    assert clash.returncode == 2 and "give --csv another name" in clash.stderr
+    done = cli(*command, "--plot", tmp_path / "b.png", home=store.home)
     rows = json.loads(done.stdout)
     assert [(row["group"], row["runs"], row["mean"], row["median"]) for row in rows] == [
         ("horizon=7", 1, 500.0, 500.0),
@@ -81,11 +83,8 @@ def test_the_picture_holds_the_numbers(store, runs, tmp_path):
     groups = comparison.compare(store, runs, ("horizon",))
     paths = intervals.draw(groups, tmp_path / "p")
     rows = list(csv.DictReader(paths[-1].open()))
-    assert [(r["group"], float(r["value"])) for r in rows if r["what"] == "iqm"] == [
-        ("horizon=7", 0.5),
-        ("horizon=5", 0.2),
-    ]
-    shares = {
-        float(r["score"]): float(r["value"]) for r in rows if r["what"] == "profile" and r["group"] == "horizon=5"
-    }
+    iqms = {r["group"]: float(r["value"]) for r in rows if r["what"] == "iqm"}
+    assert iqms == {"horizon=7": 0.5, "horizon=5": 0.2}
+    mine = [r for r in rows if r["what"] == "profile" and r["group"] == "horizon=5"]
+    shares = {float(r["score"]): float(r["value"]) for r in mine}
     assert [shares[score] for score in (0, 90, 200, 310)] == [1.0, 1.0, 0.5, 0.0] and np.isclose(len(shares), 101)

@@ -8,10 +8,10 @@ from dreamctl.results import statistics
 # Runs x tasks of scores drawn as below, IQM and 95 % intervals (20,000 stratified bootstrap samples) of both groups,
 # probability of improvement of the first over the second and its interval (2,000 samples): computed by rliable 1.2.0.
 RLIABLE = [
-    ((5, 4), (0.4192063805078897, 0.48600831024325286), ((0.3437, 0.4934), (0.3931, 0.6003)), 0.41, (0.23, 0.5702)),
-    ((3, 20), (0.40571997212206046, 0.569829747353957), ((0.3526, 0.4617), (0.5267, 0.6106)), 0.288889, (0.1944, 0.3944)),
-    ((10, 7), (0.37314001219302256, 0.5516047160652178), ((0.3347, 0.4106), (0.5139, 0.5913)), 0.234286, (0.1571, 0.3171)),
-]  # fmt: skip
+    ((5, 4), (0.419206380508, 0.486008310243), ((0.3437, 0.4934), (0.3931, 0.6003)), 0.41, (0.23, 0.5702)),
+    ((3, 20), (0.405719972122, 0.569829747354), ((0.3526, 0.4617), (0.5267, 0.6106)), 0.288889, (0.1944, 0.3944)),
+    ((10, 7), (0.373140012193, 0.551604716065), ((0.3347, 0.4106), (0.5139, 0.5913)), 0.234286, (0.1571, 0.3171)),
+]
 
 
 def matrices():
@@ -29,7 +29,7 @@ def test_against_rliable(index):
     pair = list(matrices())[index]
     _, iqms, intervals, improvement, improvement_interval = RLIABLE[index]
     for matrix, iqm, bounds in zip(pair, iqms, intervals, strict=True):
-        assert statistics.pooled_iqm(scores(matrix)) == pytest.approx(iqm, rel=1e-12)
+        assert statistics.pooled_iqm(scores(matrix)) == pytest.approx(iqm, rel=1e-10)
         got = statistics.interval(statistics.pooled_iqm, scores(matrix))
         assert got == pytest.approx(bounds, abs=0.012)  # the error of 2,000 samples
     ours, theirs = map(scores, pair)
