@@ -62,7 +62,7 @@ _LEARNING = {
     "figure8": _Curves("representation", "objective", style.OBJECTIVES, _EIGHT),
     "figure9": _Curves("behavior", "method", style.METHODS, references=("d4pg", "a3c", "slac")),
     "figure10": _Curves("representation", "objective", style.OBJECTIVES),
-    "figure11": _Curves("action-repeat", "action_repeat", _REPEATS),
+    "figure11": _Curves("action-repeat", "action_repeat", _REPEATS, references=()),
 }
 
 
