@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dreamctl.cli.common import Home, home_option
-from dreamctl.results.figures import FIGURES
+from dreamctl.results.figures import FIGURES, SWEEPS, folder
 
 app = typer.Typer(help="Draw pictures from stored runs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -164,11 +164,15 @@ def _draw(name, choice, out, format, home) -> None:  # type: ignore[no-untyped-d
     from dreamctl.store import open_store
 
     store = open_store(home, create=False)
-    paths, notes = draw(store, name, choice, out or store.home / "figures", _formats(format))
+    paths, notes = draw(store, name, choice, out or folder(store, choice.sweep), _formats(format))
     for note in notes:
         typer.echo(f"{name}: {note}{home_option(home)}", err=True)
     for path in paths:
         typer.echo(path)
+    if out is None and any(sweep.name in (choice.sweep, SWEEPS.get(name)) for sweep in store.sweeps()):
+        from dreamctl.jobs.launch import spawn_mirror
+
+        spawn_mirror(store)  # the sweep's run in MLflow gets it
 
 
 def _choice(preset, tasks, methods, seeds, sweep, until=None, width=None, published=True, show_seeds=False):  # type: ignore[no-untyped-def]

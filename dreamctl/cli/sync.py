@@ -14,6 +14,7 @@ def sync(
     home: Home = None,
 ) -> None:
     """Bring MLflow up to date with the run database (runs do this by themselves)."""
+    from dreamctl.results.figures import of_sweep
     from dreamctl.results.figures.curves import learning_curve
     from dreamctl.store import open_store
     from dreamctl.store.mirror import Mirror
@@ -22,7 +23,7 @@ def sync(
     if not store.runs():
         typer.echo(f"no runs in {store.home}")
         return
-    mirror = Mirror(store, picture=learning_curve)
+    mirror = Mirror(store, learning_curve, of_sweep)
     copied = mirror.follow() if follow else mirror.sync()
     typer.echo(
         f"{copied.runs} run(s), {copied.points:,} points copied to {mirror.uri}" if copied else "already running"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,66 +45,75 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
     tasks: those of the figure, if it does not show all of the sweep's. With `choice.sweep` the runs are those of that
     sweep, whatever their other settings. Raises `BadInput` when there is none.
     """
+    stored = store.runs() if choice.sweep is None else store.members(store.find_sweep(choice.sweep).id)
+    stored = [run for run in stored if run.score is not None and (choice.seeds is None or run.seed in choice.seeds)]
+    stored.sort(key=lambda run: run.env_steps)  # of a run that was done twice the one that came further is taken
+    preset = choice.preset or _only_preset(stored)
+    stored = [run for run in stored if run.preset == preset]
+    if choice.sweep is not None:
+        return _all(stored, axes, choice)
     wanted = choice.tasks or (tuple(tasks) if tasks else None)
-    preset = choice.preset or _only_preset(store, choice)
     request = Request(wanted, choice.methods if "method" in axes else None, "1", preset)
     cells = request.on(BUILT_IN[name][1]).cells()
-    if choice.sweep is None:
-        stored = store.runs()
-        same: Callable[[str, Mapping[str, Any]], str] = _identity
-    else:
-        stored = store.members(store.find_sweep(choice.sweep).id)
-        same = _by(axes)
     index: dict[str, dict[int, Run]] = {}
-    for run in sorted(stored, key=lambda run: run.env_steps):  # of a run that was done twice the one that came further
-        chosen = choice.seeds is None or run.seed in choice.seeds
-        if run.score is not None and run.preset == preset and chosen:
-            index.setdefault(same(run.task, run.config), {})[run.seed] = run
-    found: dict[tuple[Any, ...], list[Run]] = {}
-    missing: list[RunSpec] = []
+    for run in stored:
+        index.setdefault(_identity(run.task, run.config), {})[run.seed] = run
+    found, missing = {}, []
     for cell in cells:
-        seeds = index.get(same(cell.task, cell.config.to_dict()), {})
-        found.setdefault((cell.task, *(getattr(cell.config, axis) for axis in axes)), []).extend(
-            seeds[seed] for seed in sorted(seeds)
-        )
-        if not seeds:
-            missing.append(cell)
+        seeds = index.get(_identity(cell.task, cell.config.to_dict()), {})
+        found[_place(cell.task, cell.config.to_dict(), axes)] = [seeds[seed] for seed in sorted(seeds)]
+        missing += [] if seeds else [cell]
+    command = _command(name, preset, missing)
     if not any(found.values()):
-        raise BadInput(f"no stored run fits this figure: {_command(name, preset, missing, cells)}")
-    return Found(found, _notes(found, missing, cells, _command(name, preset, missing, cells)))
+        raise BadInput(f"no stored run fits this figure: {command}")
+    notes = [f"{len(missing)} of {len(cells)} kinds of runs are not stored: {command}"] if missing else []
+    return Found(found, notes + _unfinished(found))
 
 
-def _only_preset(store: Store, choice: Choice) -> str:
-    """The preset that all chosen runs share, `paper` without any. Raises `BadInput` when there are several."""
-    runs = store.members(store.find_sweep(choice.sweep).id) if choice.sweep else store.runs()
-    presets = sorted({run.preset for run in runs if run.score is not None})
+def _all(runs: Sequence[Run], axes: Sequence[str], choice: Choice) -> Found:
+    """All these runs; `BadInput` when those of one line differ in more than their seeds."""
+    found: dict[tuple[Any, ...], dict[int, Run]] = {}
+    for run in runs:
+        fits = (choice.tasks is None or run.task in choice.tasks) and (
+            choice.methods is None or run.method in choice.methods
+        )
+        if fits:
+            line = found.setdefault(_place(run.task, run.config, axes), {})
+            for other in line.values():
+                keys = sorted(k for k in run.config if run.config[k] != other.config.get(k) and k not in WATCHING)
+                if keys:
+                    raise BadInput(f"runs of one line differ in {', '.join(keys)}: dreamctl plot curves --by {keys[0]}")
+            line[run.seed] = run
+    if not found:
+        raise BadInput(f"no evaluated run of sweep {choice.sweep} fits this figure: dreamctl status {choice.sweep}")
+    lines = {place: [line[seed] for seed in sorted(line)] for place, line in found.items()}
+    return Found(lines, _unfinished(lines))
+
+
+def _only_preset(runs: Sequence[Run]) -> str:
+    """The preset that all runs share, `paper` without any. Raises `BadInput` when there are several."""
+    presets = sorted({run.preset for run in runs})
     if len(presets) > 1:
         raise BadInput(f"there are runs of the presets {', '.join(presets)}: choose one, --preset NAME")
     return presets[0] if presets else "paper"
 
 
 def _identity(task: str, config: Mapping[str, Any]) -> str:
+    """What two runs share that differ in their seeds alone."""
     return json.dumps([task, {key: value for key, value in config.items() if key not in WATCHING}], sort_keys=True)
 
 
-def _by(axes: Sequence[str]) -> Callable[[str, Mapping[str, Any]], str]:
-    return lambda task, config: json.dumps([task, *(config[axis] for axis in axes)])
+def _place(task: str, config: Mapping[str, Any], axes: Sequence[str]) -> tuple[Any, ...]:
+    return (task, *(config[axis] for axis in axes))
 
 
-def _notes(
-    found: Mapping[tuple[Any, ...], list[Run]], missing: Sequence[RunSpec], cells: Sequence[RunSpec], command: str
-) -> list[str]:
-    notes = []
-    if missing:
-        notes.append(f"{len(missing)} of {len(cells)} kinds of runs are not stored: {command}")
-    unfinished = [run.name for runs in found.values() for run in runs if run.status != "finished"]
-    if unfinished:
-        more = f" and {len(unfinished) - 5} more" if len(unfinished) > 5 else ""
-        notes.append(f"not finished, drawn as far as they go: {', '.join(unfinished[:5])}{more}")
-    return notes
+def _unfinished(found: Mapping[tuple[Any, ...], list[Run]]) -> list[str]:
+    names = [run.name for runs in found.values() for run in runs if run.status != "finished"]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return [f"not finished, drawn as far as they go: {', '.join(names[:5])}{more}"] if names else []
 
 
-def _command(name: str, preset: str, missing: Sequence[RunSpec], cells: Sequence[RunSpec]) -> str:
+def _command(name: str, preset: str, missing: Sequence[RunSpec]) -> str:
     """The command that fills what is missing."""
     tasks = sorted({cell.task for cell in missing})
     every = set(tasks) == set(BUILT_IN[name][1].tasks)

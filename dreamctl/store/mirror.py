@@ -35,6 +35,7 @@ _STATUS = {
 _CURVE_EVERY = 60.0  # seconds between two drawings of a running run's learning curve
 
 Picture = Callable[[Store, Run, Path], None]  # draws the learning curve of a run into a PNG
+Figures = Callable[[Store, str], list[Path]]  # the files of figures that were drawn from the sweep of that name
 
 
 @dataclass
@@ -49,13 +50,13 @@ class Copied:
 class Mirror:
     """Copies runs of a home to the MLflow store in it."""
 
-    def __init__(self, store: Store, picture: Picture) -> None:
-        self.store, self.picture = store, picture
+    def __init__(self, store: Store, picture: Picture, figures: Figures = lambda store, sweep: []) -> None:
+        self.store, self.picture, self.figures = store, picture, figures
         self.uri = uri(store)
         self._drawn: dict[str, float] = {}
         self._checked: set[str] = set()  # runs that MLflow was seen to have
         self._copied: dict[str, str] = {}  # the stamps that this mirror has copied runs at
-        self._parents: dict[str, str] = {}  # the statuses that it has given sweeps
+        self._parents: dict[str, Any] = {}  # the statuses that it has given sweeps, and the figures
 
     def sync(self) -> Copied | None:
         """Copy all that is new; None when another mirror is at work."""
@@ -140,11 +141,11 @@ class Mirror:
         return points
 
     def _sweeps(self, client: Any) -> None:
-        """Each sweep as a run in the experiment `sweeps`: the parent of its runs."""
+        """Each sweep as a run in the experiment `sweeps`, the parent of its runs, with the figures drawn from it."""
         for sweep in self.store.sweeps():
-            counts = self.store.counts(sweep.id)
-            status = _sweep_status(counts)
-            if self._parents.get(sweep.id) == status:
+            status = _sweep_status(self.store.counts(sweep.id))
+            drawn = {path: path.stat().st_mtime for path in self.figures(self.store, sweep.name)}
+            if self._parents.get(sweep.id) == (status, drawn):
                 continue
             there = sweep.mlflow_run
             if there is None or not self._exists(client, there):
@@ -154,11 +155,16 @@ class Mirror:
                 ).info.run_id
                 self.store.note_mlflow(sweep.id, there)
                 client.log_dict(there, sweep.spec, "sweep.json")
+            logged = client.get_run(there).data.tags
+            for path, changed in drawn.items():
+                if logged.get(f"figure.{path.name}") != repr(changed):
+                    client.log_artifact(there, str(path), "figures")
+                    client.set_tag(there, f"figure.{path.name}", repr(changed))
             if status == "RUNNING":
                 client.update_run(there, status=status)
             else:
                 client.set_terminated(there, status)
-            self._parents[sweep.id] = status
+            self._parents[sweep.id] = (status, drawn)
 
     def _experiment(self, client: Any, name: str) -> str:
         """The id of an experiment, made or taken out of the bin if need be."""

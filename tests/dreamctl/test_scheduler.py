@@ -81,7 +81,12 @@ def test_status_is_told(whole):
 
 def test_the_sweep_is_the_parent_in_mlflow(whole):
     home, _ = whole
-    assert cli("sync", home=home).returncode == 0
+    name = open_store(home).sweeps()[0].name
+    drawn = cli("plot", "figure4", "--sweep", name, "--tasks", "pendulum_swingup", "--format", "png", home=home)
+    assert drawn.returncode == 0, drawn.stderr
+    for _ in range(100):  # the plot may have begun a mirror
+        if "already running" not in cli("sync", home=home).stdout:
+            break
     code = (
         "import os, sys, json; os.environ['MLFLOW_DISABLE_TELEMETRY'] = 'true'\n"
         "from mlflow import MlflowClient\n"
@@ -90,11 +95,13 @@ def test_the_sweep_is_the_parent_in_mlflow(whole):
         "(parent,) = client.search_runs([ids['sweeps']])\n"
         "children = client.search_runs([ids['pendulum_swingup']])\n"
         "print(json.dumps([parent.info.run_id, parent.info.status,"
-        " [c.data.tags.get('mlflow.parentRunId') for c in children]]))"
+        " [c.data.tags.get('mlflow.parentRunId') for c in children],"
+        " [f.path for f in client.list_artifacts(parent.info.run_id, 'figures')]]))"
     )
     out = subprocess.run([sys.executable, "-c", code, str(home)], capture_output=True, text=True, check=True).stdout
-    parent, status, parents = json.loads(out.splitlines()[-1])
+    parent, status, parents, figures = json.loads(out.splitlines()[-1])
     assert status == "FINISHED" and parents == [parent] * 4
+    assert figures == ["figures/figure4.csv", "figures/figure4.png"]
 
 
 def start(home, *arguments):

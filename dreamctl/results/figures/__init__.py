@@ -1,4 +1,16 @@
-"""Figures; each is named as in the paper. Importing this loads no plotting library."""
+"""Figures; each is named as in the paper. Importing this loads no plotting library.
+
+They are drawn into HOME/figures, those of the runs of one sweep alone (--sweep) into HOME/figures/SWEEP. The mirror
+copies them to the run that stands for the sweep in MLflow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dreamctl.store import Store
 
 # name -> what it shows
 FIGURES = {
@@ -12,3 +24,25 @@ FIGURES = {
     "figure10": "learning curves of the representation objectives on all tasks",
     "figure11": "learning curves of action repeat 1, 2 and 4 on all tasks",
 }
+
+# name -> the built-in sweep that it is drawn from
+SWEEPS = {
+    "figure4": "horizon",
+    "figure6": "performance",
+    "figure7": "behavior",
+    "figure8": "representation",
+    "figure9": "behavior",
+    "figure10": "representation",
+    "figure11": "action-repeat",
+}
+
+
+def folder(store: Store, sweep: str | None) -> Path:
+    """Where figures are drawn unless told otherwise."""
+    return store.home / "figures" / (sweep or "")
+
+
+def of_sweep(store: Store, sweep: str) -> list[Path]:
+    """The files of figures that were drawn from a sweep."""
+    own = [path for path in folder(store, sweep).glob("*") if path.is_file()]
+    return sorted(own + [path for path in folder(store, None).glob("*") if SWEEPS.get(path.stem) == sweep])

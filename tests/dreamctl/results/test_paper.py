@@ -181,6 +181,12 @@ def test_a_sweep_of_ones_own_fills_a_figure(tmp_path):
         paper.draw(store, "figure7", Choice(tasks=("walker_walk",)))
     drawn = paper.draw(store, "figure7", Choice(tasks=("walker_walk",), sweep="mine", published=False))
     assert {(r["group"], r["seeds"]) for r in rows(drawn)} == {("Dreamer", 2), ("No value", 2), ("PlaNet", 2)}
+    enroll(store, "two", [*mine, *cells("behavior", tasks=("walker_walk",), settings=("depth=8",), seeds="1")], [], 2)
+    for run in store.runs(status="queued"):
+        attempt = store.claim(run.id, "cpu")
+        store.record_evaluation(run.id, attempt=attempt, kind="training", env_steps=1, seed=0, returns=[1.0])
+    with pytest.raises(BadInput, match="differ in depth: dreamctl plot curves --by depth"):
+        paper.draw(store, "figure7", Choice(sweep="two"))
 
 
 def test_figure_5_shows_the_latest_strips(store):
