@@ -15,6 +15,7 @@ def ls(
     status: Annotated[str | None, typer.Option(help="Only queued, running, finished, failed or stopped runs.")] = None,
     task: Annotated[str | None, typer.Option(help="Only runs of this task.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many (--json: all).")] = 100,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -28,7 +29,7 @@ def ls(
     store = open_store(home, create=False)
     store.reap()
     filters = {"status": status, "task": task, "tag": tag}
-    runs = store.runs(**{key: value for key, value in filters.items() if value is not None})
+    runs = store.runs(light=True, **{key: value for key, value in filters.items() if value is not None})
     if json:
         print_json([summary(run) for run in runs])
         return
@@ -44,7 +45,9 @@ def ls(
     table = Table(box=None, pad_edge=False)
     for heading, justify in columns.items():
         table.add_column(heading, justify=justify, no_wrap=heading != "NAME", overflow="fold")  # type: ignore[arg-type]
-    for run in runs:
+    if len(runs) > limit:
+        out.print(f"{len(runs) - limit} older runs are not shown (--limit)")
+    for run in runs[-limit:]:
         done = f"{steps(run.env_steps)}/{steps(run.steps)}"
         cells = (run.id, run.name, run.status, done, number(run.score), ago(run.created_at))
         table.add_row(*cells[: len(columns)])

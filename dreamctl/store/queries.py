@@ -7,7 +7,7 @@ import json
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from dreamctl.errors import UnknownRun
 from dreamctl.store.access import Access
@@ -28,13 +28,13 @@ class Queries(Access):
 
     def find(self, reference: str) -> Run:
         """The run of that id or name, or the only one that begins so. `UnknownRun` names what is near."""
-        runs = self.runs()
+        runs = self.runs(light=True)
         for run in runs:
             if reference in (run.id, run.name):
-                return run
+                return self.get(run.id)
         matches = [run for run in runs if run.id.startswith(reference) or run.name.startswith(reference)]
         if len(matches) == 1 and reference:
-            return matches[0]
+            return self.get(matches[0].id)
         if matches:
             names = ", ".join(f"{run.name} ({run.id})" for run in matches[:5])
             raise UnknownRun(f"{reference!r} could be {len(matches)} runs: {names}: write more of the name or id")
@@ -47,11 +47,16 @@ class Queries(Access):
         with Session(self._engine) as session:
             return session.get_one(Run, run_id)
 
-    def runs(self, **filters: str) -> list[Run]:
-        """All runs in the order of their creation; filters are columns (status="running"), `tag` among the tags."""
+    def runs(self, light: bool = False, **filters: str) -> list[Run]:
+        """All runs in the order of their creation; filters are columns (status="running"), `tag` among the tags.
+
+        Without git_diff and log_tail, which `get` has; `light` ones are without config and packages, too.
+        """
         tag = filters.pop("tag", None)
         with Session(self._engine) as session:
-            found = session.scalars(select(Run).filter_by(**filters).order_by(Run.created_at, Run.id)).all()
+            statement = select(Run).filter_by(**filters).order_by(Run.created_at, Run.id)
+            left = [Run.git_diff, Run.log_tail, *((Run.config, Run.packages) if light else ())]
+            found = session.scalars(statement.options(*map(defer, left))).all()
         return [run for run in found if tag is None or tag in run.tags]
 
     def last_scalars(self, run_id: str) -> dict[str, Point]:
