@@ -1,8 +1,8 @@
 """Many very short runs through several schedulers while schedulers and workers are killed: is anything lost?
 
-`python -m benchmarks.stress HOME [--runs 200] [--schedulers 2] [--slots 2]`; exit code 1 when something is. Real training,
-a few updates each. DREAMCTL_DB chooses another database than SQLite in the home. Prints kills, claims, what was lost or
-doubled, and how long claims took.
+`python -m benchmarks.stress HOME [--runs 200] [--schedulers 2] [--slots 2]`; exit code 1 when something is. Real
+training, a few updates each. DREAMCTL_DB chooses another database than SQLite in the home. Prints kills, claims, what
+was lost or doubled, and how long claims took.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dreamctl.store import Store, open_store
 NAME = "stress"
 SETTINGS = ["steps=240", "episode_length=40", "updates=3", "batch_length=5", "eval_every=80", "checkpoint_every=80"]
 EPISODES, EVALUATIONS = 6, 3  # of each run
-_KILL_EVERY = 4.0  # seconds, on average
+_KILL_EVERY = 8.0  # seconds, on average
 
 
 def schedule(home: Path, slots: int) -> None:
