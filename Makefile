@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint constraints
+.PHONY: help install demo test test-engines test-slow lint constraints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo: install ## train a very small agent and say where everything is
 
 test: install ## the tests
 	.venv/bin/python -m pytest
+
+test-engines: install ## the run database on PostgreSQL (Debian package postgresql)
+	@scripts/test-engines
 
 test-slow: install ## tests that learn for minutes
 	.venv/bin/python -m pytest -m slow

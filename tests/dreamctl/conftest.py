@@ -1,6 +1,7 @@
 """A store in a folder of its own, and a real run small enough for tests."""
 
 import os
+import secrets
 import subprocess
 import sys
 
@@ -22,8 +23,22 @@ QUICK = [
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path, monkeypatch):
+    """An empty store; on PostgreSQL, in a database of its own, where `make test-engines` names a server."""
+    server = os.environ.get("DREAMCTL_TEST_POSTGRES")
+    if server:
+        monkeypatch.setenv("DREAMCTL_DB", fresh_database(server))
     return open_store(tmp_path / "home")
+
+
+def fresh_database(server: str) -> str:
+    """The URL of a new database on a server given by URL."""
+    from sqlalchemy import create_engine, text
+
+    name = f"test_{secrets.token_hex(4)}"
+    with create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    return f"{server}/{name}"
 
 
 def spec(seed=0, **settings) -> RunSpec:
