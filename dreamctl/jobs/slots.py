@@ -38,9 +38,17 @@ def gpus() -> list[str]:
 def slots(per_gpu: int, cpu_slots: int | None) -> list[Slot]:
     """`per_gpu` slots on each GPU and `cpu_slots` on the CPU; without a GPU one on the CPU unless told otherwise.
 
-    The CPU's threads are divided among its slots.
+    The CPU's threads are divided among its slots, unless OMP_NUM_THREADS says otherwise.
     """
     found = [Slot(f"cuda:{gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus() for _ in range(per_gpu)]
     count = (0 if found else 1) if cpu_slots is None else cpu_slots
     threads = max(1, (os.cpu_count() or 1) // max(1, count))
-    return found + [Slot("cpu", {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(threads)})] * count
+    return (
+        found
+        + [
+            Slot(
+                "cpu", {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+            )
+        ]
+        * count
+    )
