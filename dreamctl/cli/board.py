@@ -1,4 +1,4 @@
-"""How a sweep stands: a table that both `sweep` and `status` show."""
+"""How a sweep stands: what both `sweep` and `status` show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dreamctl.store import Run, Store
 from dreamctl.store.models import STATUSES, Sweep
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 _FAILED = 5  # failed runs that are shown, the latest
 
@@ -52,27 +52,24 @@ def line(state: dict[str, Any]) -> str:
     return f"{state['name']}: {state['runs']} runs: {counts}" + (" (paused)" if state["paused"] else "")
 
 
-def table(state: dict[str, Any]) -> Table:
-    """A sweep as a table: a line of counts, a row for each running run, the last failures."""
+def table(state: dict[str, Any]) -> Group:
+    """A sweep as a line of counts, a row for each running run, and the last failures with their reasons."""
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, title=line(state), title_justify="left", title_style="bold")
-    columns = {
-        "RUN": "left",
-        "DEVICE": "left",
-        "ENV STEPS": "right",
-        "RATE": "right",
-        "LEFT": "right",
-        "SCORE": "right",
-    }
-    for heading, justify in columns.items():
-        grid.add_column(heading, justify=justify, no_wrap=heading != "RUN", overflow="fold")  # type: ignore[arg-type]
-    for row in state["running"]:
-        done = f"{steps(row['env_steps'])}/{steps(row['steps'])}"
-        rate = f"{row['rate']:.0f}/s" if row["rate"] else "-"
-        left = duration(row["eta"]) if row["eta"] is not None else "-"
-        grid.add_row(row["name"], row["device"], done, rate, left, number(row["score"]))
-    for row in state["failed"][-_FAILED:]:
-        grid.add_row(row["name"], "failed:", *[""] * 4)
-        grid.add_row("  " + (row["reason"] or ""), *[""] * 5)
-    return grid
+    parts: list[Any] = [Text(line(state), style="bold")]
+    if state["running"]:
+        grid = Table(box=None, pad_edge=False)
+        for heading in ("RUN", "DEVICE"):
+            grid.add_column(heading, overflow="fold")
+        for heading in ("ENV STEPS", "RATE", "LEFT", "SCORE"):
+            grid.add_column(heading, justify="right", no_wrap=True)
+        for row in state["running"]:
+            done = f"{steps(row['env_steps'])}/{steps(row['steps'])}"
+            rate = f"{row['rate']:.0f}/s" if row["rate"] else "-"
+            left = duration(row["eta"]) if row["eta"] is not None else "-"
+            grid.add_row(row["name"], row["device"], done, rate, left, number(row["score"]))
+        parts.append(grid)
+    parts += [Text(f"{row['name']} failed: {row['reason'] or ''}") for row in state["failed"][-_FAILED:]]
+    return Group(*parts)
