@@ -45,6 +45,7 @@ def curves(
     methods: Methods = None,
     seeds: Seeds = None,
     sweep: Sweep = None,
+    until: Until = None,
     out: Annotated[
         Path | None, typer.Option(help="The PNG [default: HOME/figures/curves.png]; PDF and CSV beside.")
     ] = None,
@@ -64,7 +65,7 @@ def curves(
     for left_out in [record.name for record in runs if record.score is None]:
         typer.echo(f"note: {left_out} has not been evaluated yet and is left out", err=True)
     stem = (out or store.home / "figures" / "curves.png").with_suffix("")
-    for path in figure.draw(store, runs, stem, tuple(by) if by else None):
+    for path in figure.draw(store, runs, stem, tuple(by) if by else None, until):
         typer.echo(path)
 
 

@@ -29,14 +29,17 @@ class Group(NamedTuple):
     settings: str
 
 
-def draw(store: Store, runs: Sequence[Run], stem: Path, by: tuple[str, ...] | None = None) -> list[Path]:
+def draw(
+    store: Store, runs: Sequence[Run], stem: Path, by: tuple[str, ...] | None = None, until: int | None = None
+) -> list[Path]:
     """Draw runs into STEM.png, STEM.pdf and STEM.csv; `BadInput` when none of them has been evaluated.
 
-    by: the config fields whose values are lines, instead of all in which the runs differ.
+    by: the config fields whose values are lines, instead of all in which the runs differ; until: the last environment
+    step of interest.
     """
     for key in by or ():
         final.check(key)
-    figure, rows = _figure(store, runs, by)
+    figure, rows = _figure(store, runs, by, until)
     return style.save(figure, stem, _HEADER, rows)
 
 
@@ -46,8 +49,10 @@ def learning_curve(store: Store, run: Run, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _figure(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None = None) -> tuple[Any, list[Row]]:
-    points = {run.id: curves.evaluation_points(store, run) for run in runs}
+def _figure(
+    store: Store, runs: Sequence[Run], by: tuple[str, ...] | None = None, until: int | None = None
+) -> tuple[Any, list[Row]]:
+    points = {run.id: curves.evaluation_points(store, run, until) for run in runs}
     runs = [run for run in runs if len(points[run.id][0])]
     if not runs:
         raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
