@@ -52,6 +52,9 @@ def compare(
     choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep)
     runs = selection.select(store, run or [], choice, mixed="preset" in keys)
     groups = comparison.compare(store, runs, keys, at, against)
+    short = [record.name for record in runs if at is not None and record.env_steps < at]
+    if short:
+        typer.echo(f"note: {len(short)} run(s) have not come to {at} environment steps and are left out", err=True)
     rows = [_row(group) for group in groups]
     if csv is not None:
         _write(csv, rows)

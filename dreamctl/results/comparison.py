@@ -43,7 +43,8 @@ def compare(
 ) -> list[Group]:
     """Groups of evaluated runs by the values of config fields, best first. Raises `BadInput`.
 
-    at: score after so many environment steps (the last evaluation up to there), else the last one. against: the group
+    at: score after so many environment steps (the last evaluation up to there) of the runs that have come so far; else
+    the last one. against: the group
     that the others are held against, `published` for the published Dreamer; the best one by default.
     """
     for key in by:
@@ -55,12 +56,12 @@ def compare(
         cells[_name(run, by), run.task, run.seed, _settings(run)] = run
     for (name, task, *_), run in cells.items():
         steps, means = curves.evaluation_points(store, run, at)
-        if len(steps):
+        if len(steps) and (at is None or run.env_steps >= at):
             group = groups.setdefault(name, Group(name, {}))
             group.scores.setdefault(task, []).append(float(means[-1]))
             group.runs.append(run)
     if not groups:
-        raise BadInput("none of these runs has been evaluated" + (f" by {at} environment steps" if at else ""))
+        raise BadInput("none of these runs has been evaluated" + (f" and has {at} environment steps" if at else ""))
     if against == PUBLISHED:
         tasks = {task for group in groups.values() for task in group.scores}
         groups[PUBLISHED] = Group(PUBLISHED, _published(sorted(tasks), at))

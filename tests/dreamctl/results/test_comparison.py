@@ -49,7 +49,7 @@ def test_against_what_was_published(store, runs):
     [
         ({"by": ("horizn",)}, "did you mean 'horizon'"),
         ({"against": "nobody"}, "no group 'nobody'"),
-        ({"at": 1}, "has been evaluated by 1 environment steps"),
+        ({"at": 1000}, "has been evaluated and has 1000 environment steps"),
     ],
 )
 def test_bad_input(store, runs, changes, message):
