@@ -14,7 +14,7 @@ from dreamctl.jobs.spec import RunSpec, with_steps
 from dreamctl.store import Run, Store
 
 # glibc gives memory of large tensors back at once and takes it again with the next update, zeroed page by page by the
-# kernel; kept instead, an update of `tiny` takes about a tenth less time on two cores (docs/tiny.md).
+# kernel; kept instead, an update of `tiny` takes about a tenth less time on two cores (docs/performance.md).
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
 
