@@ -72,22 +72,28 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
 
 def _all(runs: Sequence[Run], axes: Sequence[str], choice: Choice) -> Found:
     """All these runs; `BadInput` when those of one line differ in more than their seeds."""
-    found: dict[tuple[Any, ...], dict[int, Run]] = {}
+    found: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         fits = (choice.tasks is None or run.task in choice.tasks) and (
             choice.methods is None or run.method in choice.methods
         )
         if fits:
-            line = found.setdefault(_place(run.task, run.config, axes), {})
-            for other in line.values():
-                keys = sorted(k for k in run.config if run.config[k] != other.config.get(k) and k not in WATCHING)
-                if keys:
-                    raise BadInput(f"runs of one line differ in {', '.join(keys)}: dreamctl plot curves --by {keys[0]}")
-            line[run.seed] = run
+            found.setdefault(_place(run.task, run.config, axes), []).append(run)
     if not found:
         raise BadInput(f"no evaluated run of sweep {choice.sweep} fits this figure: dreamctl status {choice.sweep}")
-    lines = {place: [line[seed] for seed in sorted(line)] for place, line in found.items()}
+    lines = {}
+    for place, members in found.items():
+        must_agree(members)
+        by_seed = {run.seed: run for run in members}
+        lines[place] = [by_seed[seed] for seed in sorted(by_seed)]
     return Found(lines, _unfinished(lines))
+
+
+def must_agree(runs: Sequence[Run]) -> None:
+    """Raises `BadInput` when the runs of one line or point differ in more than their seeds."""
+    keys = sorted({k for run in runs for k in run.config if run.config[k] != runs[0].config.get(k)} - WATCHING)
+    if keys:
+        raise BadInput(f"runs of one line differ in {', '.join(keys)}: dreamctl plot curves --by {keys[0]}")
 
 
 def _only_preset(runs: Sequence[Run]) -> str:

@@ -12,11 +12,9 @@ from typing import Any, NamedTuple
 
 from dreamctl.errors import BadInput
 from dreamctl.results import curves
-from dreamctl.results.cells import WATCHING
-from dreamctl.results.figures import final, style
+from dreamctl.results.cells import WATCHING, Choice, must_agree
+from dreamctl.results.figures import final, paper, style
 from dreamctl.store import Run, Store
-
-_HEADER = ("task", "group", "seeds", "env_steps", "mean", "std", "run")  # run: of a single seed's line
 
 Row = tuple[Any, ...]
 
@@ -40,7 +38,7 @@ def draw(
     for key in by or ():
         final.check(key)
     figure, rows = _figure(store, runs, by, until)
-    return style.save(figure, stem, _HEADER, rows)
+    return style.save(figure, stem, paper.CURVES, rows)
 
 
 def learning_curve(store: Store, run: Run, path: Path) -> None:
@@ -52,12 +50,16 @@ def learning_curve(store: Store, run: Run, path: Path) -> None:
 def _figure(
     store: Store, runs: Sequence[Run], by: tuple[str, ...] | None = None, until: int | None = None
 ) -> tuple[Any, list[Row]]:
-    points = {run.id: curves.evaluation_points(store, run, until) for run in runs}
-    runs = [run for run in runs if len(points[run.id][0])]
+    runs = [run for run in runs if len(curves.evaluation_points(store, run, until)[0])]
     if not runs:
         raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
+    lines: dict[tuple[str, Group], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.env_steps):
+        lines.setdefault((run.task, _group(run, runs, by)), []).append(run)
+    for members in lines.values():
+        must_agree(members)
     # a run that was done twice is one seed: the one that came further
-    cells = {(run.task, _group(run, runs, by), run.seed): run for run in sorted(runs, key=lambda run: run.env_steps)}
+    cells = {(task, group, run.seed): run for (task, group), members in lines.items() for run in members}
     tasks = sorted({task for task, _, _ in cells})
     groups = sorted({group for _, group, _ in cells}, key=_place)
     figure, axes = style.panels(len(tasks))
@@ -69,7 +71,8 @@ def _figure(
                 run for (t, g, _), run in sorted(cells.items(), key=lambda cell: cell[0][2]) if (t, g) == (task, group)
             ]
             if members:
-                rows += _line(axis, points, members, (task, _label(group, groups)), color)
+                drawn = Choice(until=until, show_seeds=len(members) > 1)
+                rows += paper.line(axis, store, members, (task, _label(group, groups)), color, drawn)
         baseline = curves.random_return(store, [run for run in runs if run.task == task])
         if baseline is not None:
             axis.axhline(baseline, color="#999999", linewidth=1, linestyle=":", label="Random policy")
@@ -78,27 +81,6 @@ def _figure(
         axis.set_xlim(left=0)
     style.legend(figure, axes)
     return figure, rows
-
-
-def _line(axis: Any, points: dict[str, Any], members: Sequence[Run], names: tuple[str, str], color: str) -> list[Row]:
-    """Draw mean, band and single seeds of a group in a panel; returns what was drawn."""
-    width = curves.bin_width(members)
-    mean = curves.aggregate([points[run.id] for run in members], width)
-    axis.plot(mean.steps, mean.mean, color=color, linewidth=1.5, label=names[1])
-    low, high = mean.mean - mean.std, mean.mean + mean.std
-    axis.fill_between(mean.steps, low, high, where=mean.seeds > 1, color=color, alpha=0.15, linewidth=0)
-    rows = _rows(names, mean)
-    for run in members if len(members) > 1 else []:
-        single = curves.aggregate([points[run.id]], width)
-        axis.plot(single.steps, single.mean, color=color, linewidth=0.5, alpha=0.5)
-        rows += _rows(names, single, run.name)
-    return rows
-
-
-def _rows(names: tuple[str, str], curve: curves.Curve, run: str = "") -> list[Row]:
-    """A curve as rows of the table."""
-    columns = zip(curve.seeds.tolist(), curve.steps.tolist(), curve.mean.tolist(), curve.std.tolist(), strict=True)
-    return [(*names, *values, run) for values in columns]
 
 
 def _group(run: Run, runs: Sequence[Run], by: tuple[str, ...] | None) -> Group:

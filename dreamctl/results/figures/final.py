@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.config import Config, nearest
 from dreamctl.errors import BadInput
-from dreamctl.results.cells import Choice
+from dreamctl.results.cells import Choice, must_agree
 from dreamctl.results.figures import paper, style
 from dreamctl.store import Run, Store
 
@@ -37,6 +37,7 @@ def draw(
             points = []
             for place, value in enumerate(values):
                 members = [r for r in runs if (r.task, r.config[by], r.config[x]) == (task, line, value)]
+                must_agree(members)
                 mean, std, seeds = paper.final_score(store, members, choice)
                 if seeds:
                     points.append((value if numbers else place, mean))
