@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy import insert
 
 from dreamctl.jobs import sweeps
+from dreamctl.jobs.launch import submit
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.results import published
 from dreamctl.store import Store, open_store
@@ -44,15 +46,7 @@ def fill(store: Store, cells: list[RunSpec], scalars: bool) -> None:
     """Store a finished run for each cell, in one transaction each."""
     now = time.time()
     for cell in cells:
-        run = store.create_run(
-            task=cell.task,
-            seed=cell.seed,
-            config=cell.config.to_dict(),
-            digest=cell.digest,
-            preset=cell.preset,
-            tags=["synthetic"],
-            label=cell.label,
-        )
+        run = submit(store, replace(cell, tags=("synthetic",)))
         values = returns(cell)
         rows = [
             dict(run_id=run.id, kind="training", env_steps=int(s), seed=0, returns=[v], mean=v, std=0.0, created_at=now)

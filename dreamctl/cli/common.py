@@ -66,3 +66,8 @@ def ago(when: float | None) -> str:
 def home_option(home: Path | None) -> str:
     """What to add to a suggested command so that it finds this home."""
     return f" --home {home}" if home else ""
+
+
+def listed(text: str | None) -> tuple[str, ...] | None:
+    """The parts of "a,b,c"; None for an option that was not given."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())

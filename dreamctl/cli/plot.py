@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dreamctl.cli.common import Home, home_option
+from dreamctl.cli.common import Home, home_option, listed
 from dreamctl.results.figures import FIGURES, SWEEPS, folder
 
 app = typer.Typer(help="Draw pictures from stored runs.", no_args_is_help=True, rich_markup_mode=None)
@@ -182,8 +182,8 @@ def _choice(preset, tasks, methods, seeds, sweep, until=None, width=None, publis
 
     return Choice(
         preset,
-        _listed(tasks),
-        _listed(methods),
+        listed(tasks),
+        listed(methods),
         None if seeds is None else parse_seeds(seeds),
         sweep,
         until,
@@ -196,11 +196,7 @@ def _choice(preset, tasks, methods, seeds, sweep, until=None, width=None, publis
 def _formats(text: str) -> tuple[str, ...]:
     from dreamctl.errors import BadInput
 
-    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    chosen = listed(text) or ()
     if not chosen or set(chosen) - {"png", "pdf", "svg"}:
         raise BadInput(f"--format is png, pdf or svg (several with commas), not {text!r}")
     return chosen
-
-
-def _listed(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamctl.cli.common import Home, Json, console, home_option, print_json
+from dreamctl.cli.common import Home, Json, console, home_option, listed, print_json
 
 if TYPE_CHECKING:
     from dreamctl.jobs.scheduler import Scheduler
@@ -56,7 +56,7 @@ def sweep(
     from dreamctl.jobs.slots import slots
     from dreamctl.store import open_store
 
-    request = sweeps.Request(_listed(tasks), _listed(methods), seeds, preset, tuple(set_ or ()), tuple(grid or ()))
+    request = sweeps.Request(listed(tasks), listed(methods), seeds, preset, tuple(set_ or ()), tuple(grid or ()))
     title, parts = sweeps.build(name, request)
     cells = sweeps.cells(parts, limit)
     if dry_run:
@@ -85,10 +85,6 @@ def sweep(
     failed = store.counts(record.id).get("failed", 0)
     if failed:
         raise RunFailed(f"{failed} run(s) of sweep {title} failed: dreamctl status {title}, then --retry-failed")
-
-
-def _listed(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _dry_run(store: Store, title: str, cells: list[RunSpec], json: bool) -> None:

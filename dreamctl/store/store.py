@@ -21,7 +21,7 @@ from dreamctl.errors import BadInput, HomeError, StaleAttempt
 from dreamctl.store import database, provenance
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar
 from dreamctl.store.queries import Point
-from dreamctl.store.sweeps import SweepQueue
+from dreamctl.store.sweeps import SweepQueue, claimed
 
 
 def open_store(home: str | Path | None = None, create: bool = True) -> Store:
@@ -93,25 +93,9 @@ class Store(SweepQueue):
 
         One statement decides, so of several processes one wins; `BadInput` for the others, and for finished runs.
         """
-        now = time.time()
-        statement = (
-            update(Run)
-            .where(Run.id == run_id, Run.status.in_(("queued", "failed", "stopped")))
-            .values(
-                status="running",
-                reason=None,
-                stop_requested=False,
-                attempt=Run.attempt + 1,
-                device=device,
-                started_at=func.coalesce(Run.started_at, now),
-                finished_at=None,
-                heartbeat_at=now,
-                scheduler_pid=None,
-                scheduler_started=None,
-                **provenance.this_process(),
-            )
-            .returning(Run.attempt)
-        )
+        waiting = (Run.id == run_id, Run.status.in_(("queued", "failed", "stopped")))
+        values = claimed(device, by_scheduler=False)
+        statement = update(Run).where(*waiting).values(**values).returning(Run.attempt)
         with self._write() as session:
             attempt = session.execute(statement).scalar()
         if attempt is None:

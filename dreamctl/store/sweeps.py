@@ -118,21 +118,7 @@ class SweepQueue(Queries):
             .with_for_update(skip_locked=True, of=Run)
             .scalar_subquery()
         )
-        me = provenance.this_process()
-        now = time.time()
-        values = dict(
-            status="running",
-            reason=None,
-            stop_requested=False,
-            attempt=Run.attempt + 1,
-            device=device,
-            started_at=func.coalesce(Run.started_at, now),
-            finished_at=None,
-            heartbeat_at=now,
-            scheduler_pid=me["pid"],
-            scheduler_started=me["process_started"],
-            **me,
-        )
+        values = claimed(device, by_scheduler=True)
         statement = update(Run).where(Run.id == first, Run.status == "queued").values(**values).returning(Run.id)
         with self._write() as session:
             run_id = session.scalar(statement.execution_options(synchronize_session=False))
@@ -196,6 +182,24 @@ class SweepQueue(Queries):
         """Forget a sweep, not its runs."""
         with self._write() as session:
             session.execute(delete(Sweep).where(Sweep.id == sweep_id))
+
+
+def claimed(device: str, by_scheduler: bool) -> dict[str, Any]:
+    """What changes of a run when this process takes it on, for itself or, as a scheduler, for a worker to be."""
+    me, now = provenance.this_process(), time.time()
+    return dict(
+        status="running",
+        reason=None,
+        stop_requested=False,
+        attempt=Run.attempt + 1,
+        device=device,
+        started_at=func.coalesce(Run.started_at, now),
+        finished_at=None,
+        heartbeat_at=now,
+        scheduler_pid=me["pid"] if by_scheduler else None,
+        scheduler_started=me["process_started"] if by_scheduler else None,
+        **me,
+    )
 
 
 def _lives(run: Run) -> bool:
