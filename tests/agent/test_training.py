@@ -138,6 +138,7 @@ def test_a_killed_run_goes_on_from_an_older_checkpoint(whole, tmp_path):
     assert Counter(path.name for path in second.files)["0000000240-14.pt"] == 1
 
 
+# the GPU's half of the matrix runs wherever there is one; a machine without cannot run it
 DEVICES = ["cpu", pytest.param("cuda:0", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
 
