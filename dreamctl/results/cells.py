@@ -93,7 +93,10 @@ def must_agree(runs: Sequence[Run]) -> None:
     """Raises `BadInput` when the runs of one line or point differ in more than their seeds."""
     keys = sorted({k for run in runs for k in run.config if run.config[k] != runs[0].config.get(k)} - WATCHING)
     if keys:
-        raise BadInput(f"runs of one line differ in {', '.join(keys)}: dreamctl plot curves --by {keys[0]}")
+        raise BadInput(
+            f"runs of one line differ in {', '.join(keys)}: draw a line for each value "
+            f"(dreamctl plot curves --by {keys[0]}) or choose the runs of one sweep (--sweep NAME)"
+        )
 
 
 def _only_preset(runs: Sequence[Run]) -> str:

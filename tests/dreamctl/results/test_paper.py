@@ -9,6 +9,7 @@ from PIL import Image
 from dreamctl.errors import BadInput
 from dreamctl.jobs import sweeps
 from dreamctl.jobs.launch import submit
+from dreamctl.jobs.scheduler import enroll
 from dreamctl.jobs.sweeps import Request
 from dreamctl.results import draw, published
 from dreamctl.results.cells import Choice
@@ -171,8 +172,6 @@ def test_nothing_to_draw_is_an_error_with_the_command(tmp_path):
 
 def test_a_sweep_of_ones_own_fills_a_figure(tmp_path):
     """Runs with other settings count when their sweep is named."""
-    from dreamctl.jobs.scheduler import enroll
-
     store = open_store(tmp_path)
     mine = cells("behavior", tasks=("walker_walk",), settings=("depth=16",), seeds="2")
     fill(store, mine)
@@ -185,7 +184,7 @@ def test_a_sweep_of_ones_own_fills_a_figure(tmp_path):
     for run in store.runs(status="queued"):
         attempt = store.claim(run.id, "cpu")
         store.record_evaluation(run.id, attempt=attempt, kind="training", env_steps=1, seed=0, returns=[1.0])
-    with pytest.raises(BadInput, match="differ in depth: dreamctl plot curves --by depth"):
+    with pytest.raises(BadInput, match="differ in depth: .*curves --by depth"):
         paper.draw(store, "figure7", Choice(sweep="two"))
 
 
@@ -235,8 +234,11 @@ def test_the_commands(store, tmp_path):
     assert done.returncode == 0, done.stderr
     made = {path.stem for path in (tmp_path / "all").glob("*.png")}
     assert made >= set(FIGURES) - {"figure5"}
-    for command in (["final", "--x", "horizon"], ["curves", "--by", "method", "--tasks", "walker_walk"]):
-        done = cli("plot", *command, "--methods", "dreamer", home=store.home)
-        assert done.returncode == 0, done.stderr
+    enroll(store, "reach", cells("horizon", tasks=("walker_walk",), seeds="1"), [], 2)
+    for command in (["final", "--x", "horizon"], ["curves", "--by", "method"]):
+        mixed = cli("plot", *command, home=store.home)
+        assert mixed.returncode == 2 and "differ in action_repeat" in mixed.stderr
+    done = cli("plot", "final", "--x", "horizon", "--sweep", "reach", home=store.home)
+    assert done.returncode == 0, done.stderr
     bad = cli("plot", "figure7", "--format", "gif", home=store.home)
     assert bad.returncode == 2 and "--format is png, pdf or svg" in bad.stderr
