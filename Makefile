@@ -14,8 +14,8 @@ demo: install ## train a very small agent and say where everything is
 test: install ## the tests
 	.venv/bin/python -m pytest
 
-test-engines: install ## the run database on PostgreSQL (Debian package postgresql)
-	@scripts/test-engines
+test-engines: install ## tests on PostgreSQL, Ray and Slurm (ENGINES="ray": only these)
+	@scripts/test-engines $(ENGINES)
 
 test-slow: install ## tests that learn for minutes
 	.venv/bin/python -m pytest -m slow

@@ -48,6 +48,7 @@ MAY_BE_HEAVY = {
     "dreamctl.store.migrations.env",  # loaded by Alembic alone
     "dreamctl.store.migrations.versions.0001_first",
     "dreamctl.store.migrations.versions.0002_sweeps",
+    "dreamctl.store.migrations.versions.0003_job",
 }
 
 

@@ -28,13 +28,14 @@ def ls(
         raise BadInput(f"unknown status {status!r}: one of {', '.join(STATUSES)}")
     store = open_store(home, create=False)
     store.reap()
-    filters = {"status": status, "task": task, "tag": tag}
-    runs = store.runs(light=True, **{key: value for key, value in filters.items() if value is not None})
+    given = {key: value for key, value in {"status": status, "task": task}.items() if value is not None}
+    runs = store.runs(light=True, newest=None if json or tag else limit, **given)
+    runs = [run for run in runs if tag is None or tag in run.tags]
     if json:
         print_json([summary(run) for run in runs])
         return
     if not runs:
-        typer.echo(f"no runs in {store.home}" + (" like that" if any(filters.values()) else ""))
+        typer.echo(f"no runs in {store.home}" + (" like that" if given or tag else ""))
         return
     from rich.table import Table
 
@@ -45,8 +46,9 @@ def ls(
     table = Table(box=None, pad_edge=False)
     for heading, justify in columns.items():
         table.add_column(heading, justify=justify, no_wrap=heading != "NAME", overflow="fold")  # type: ignore[arg-type]
-    if len(runs) > limit:
-        out.print(f"{len(runs) - limit} older runs are not shown (--limit)")
+    older = (len(runs) if tag else store.count(**given)) - limit
+    if older > 0:
+        out.print(f"{older} older runs are not shown (--limit)")
     for run in runs[-limit:]:
         done = f"{steps(run.env_steps)}/{steps(run.steps)}"
         cells = (run.id, run.name, run.status, done, number(run.score), ago(run.created_at))

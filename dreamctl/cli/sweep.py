@@ -11,6 +11,7 @@ import typer
 from dreamctl.cli.common import Home, Json, console, home_option, listed, print_json
 
 if TYPE_CHECKING:
+    from dreamctl.jobs.cluster import Cluster
     from dreamctl.jobs.scheduler import Scheduler
     from dreamctl.jobs.spec import RunSpec
     from dreamctl.store import Store
@@ -43,6 +44,11 @@ def sweep(
         int, typer.Option(min=1, help="Workers that a run may lose before it counts as failed.")
     ] = 3,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed runs on again, too.")] = False,
+    executor: Annotated[str, typer.Option(help="What runs the jobs: local, slurm or ray.")] = "local",
+    resource: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="For each job: an option of sbatch (time=4:00:00), or of a Ray task."),
+    ] = None,
     inline: Annotated[
         bool, typer.Option("--inline", help="Train in this process, one by one, for a debugger.")
     ] = False,
@@ -52,7 +58,7 @@ def sweep(
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run. Ctrl-C stops it with checkpoints."""
     from dreamctl.errors import BadInput, RunFailed
-    from dreamctl.jobs import launch, preflight, scheduler, sweeps
+    from dreamctl.jobs import cluster, engines, launch, preflight, scheduler, sweeps
     from dreamctl.jobs.slots import slots
     from dreamctl.store import open_store
 
@@ -64,10 +70,15 @@ def sweep(
         return
     if json:
         raise BadInput("--json goes with --dry-run; of a sweep at work: dreamctl status --json")
-    preflight.check("auto")
-    room = slots(per_gpu, cpu_slots)
-    if not room:
-        raise BadInput("there is no slot to train in: give --cpu-slots 1 or more")
+    if executor != "local":
+        given = engines.check(executor, resource or [])
+    else:
+        if resource:
+            raise BadInput("--resource goes with --executor slurm or ray; here: --per-gpu, --cpu-slots")
+        preflight.check("auto")
+        room = slots(per_gpu, cpu_slots)
+        if not room:
+            raise BadInput("there is no slot to train in: give --cpu-slots 1 or more")
     store = open_store(home)
     record = scheduler.enroll(store, title, cells, [part.to_dict() for part in parts], max_attempts, retry_failed)
     if detach:
@@ -79,6 +90,8 @@ def sweep(
     if inline:
         launch.spawn_mirror(store)
         scheduler.inline(store, record)
+    elif executor != "local":
+        _watch(cluster.Cluster(store, record, engines.open_engine(executor, store, record, given)))
     else:
         _watch(scheduler.Scheduler(store, record, room))
     _conclude(store, record, home_option(home))
@@ -140,7 +153,7 @@ def _cell(cell: RunSpec, run: Any) -> dict[str, Any]:
     }
 
 
-def _watch(scheduler: Scheduler) -> None:
+def _watch(scheduler: Scheduler | Cluster) -> None:
     """Let a scheduler work until it is done. Ctrl-C stops the workers with a checkpoint, a second one kills them."""
     import time
 
@@ -156,10 +169,11 @@ def _watch(scheduler: Scheduler) -> None:
             else:
                 typer.echo("\nstopping with checkpoints; Ctrl-C again kills the workers", err=True)
                 scheduler.stop()
+    next(views)
     views.close()
 
 
-def _live(scheduler: Scheduler) -> Generator[None, None, None]:
+def _live(scheduler: Scheduler | Cluster) -> Generator[None, None, None]:
     from rich.live import Live
 
     from dreamctl.cli import board
@@ -170,15 +184,17 @@ def _live(scheduler: Scheduler) -> Generator[None, None, None]:
             yield
 
 
-def _lines(scheduler: Scheduler) -> Generator[None, None, None]:
+def _lines(scheduler: Scheduler | Cluster) -> Generator[None, None, None]:
     """Without a terminal: a line for each run that begins or ends."""
     seen: dict[str, str] = {}
     while True:
         for run in scheduler.store.members(scheduler.sweep.id):
             state = f"{run.status} {run.attempt}"
-            if seen.get(run.id, "queued 0") != state and run.status != "queued":
+            if seen.get(run.id, "queued 0") != state:
+                where = f" in job {run.job}" if run.job and run.status == "running" else ""
                 score = f", score {run.score:.1f}" if run.score is not None else ""
-                typer.echo(f"{run.name}: {run.status}" + (f": {run.reason}" if run.reason else score))
+                status = "waits again" if run.status == "queued" else run.status
+                typer.echo(f"{run.name}: {status}{where}" + (f": {run.reason}" if run.reason else score))
             seen[run.id] = state
         yield
 

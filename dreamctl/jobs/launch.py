@@ -15,7 +15,7 @@ from dreamctl.store import Run, Store
 
 # glibc gives memory of large tensors back at once and takes it again with the next update, zeroed page by page by the
 # kernel; kept instead, an update of `tiny` takes about a tenth less time on two cores (docs/performance.md).
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
 
 def submit(store: Store, spec: RunSpec) -> Run:
@@ -70,7 +70,7 @@ def spawn(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=_MALLOC | dict(os.environ) | dict(environment or {}),
+            env=MALLOC | dict(os.environ) | dict(environment or {}),
         )
 
 
@@ -93,6 +93,11 @@ def spawn_again(store: Store, arguments: Sequence[str], name: str) -> Path:
             start_new_session=True,
         )
     return path
+
+
+def keep_mirror(store: Store, mirror: subprocess.Popen[bytes] | None) -> subprocess.Popen[bytes]:
+    """The process that copies the home to MLflow, begun again if it has ended: it does when nothing runs."""
+    return mirror if mirror is not None and mirror.poll() is None else spawn_mirror(store)
 
 
 def spawn_mirror(store: Store) -> subprocess.Popen[bytes]:

@@ -107,8 +107,7 @@ class Scheduler:
                 break
             worker = launch.spawn(self.store, run.id, slot.worker_device, run.attempt, slot.environment)
             self.jobs[index] = Job(run, worker)
-            if self.mirror is None or self.mirror.poll() is not None:  # it ends when nothing runs for a moment
-                self.mirror = launch.spawn_mirror(self.store)
+            self.mirror = launch.keep_mirror(self.store, self.mirror)
 
     def stop(self) -> None:
         """Claim no more; let the workers end with a checkpoint."""

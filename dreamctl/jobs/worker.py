@@ -36,6 +36,7 @@ class StoreRecorder:
     def __init__(self, store: Store, run: Run, attempt: int, stopping: threading.Event) -> None:
         self.store, self.run, self.attempt, self.stopping = store, run, attempt, stopping
         self.env_steps, self.updates = run.env_steps, run.updates
+        self.told = False  # to stop, through the database
         self._points: list[Point] = []
         self._lock = threading.Lock()  # of the points
         self._flushing = threading.Lock()  # one flush at a time, so that an older value never comes last
@@ -127,6 +128,7 @@ class StoreRecorder:
                     self._points = points + self._points
                 raise
             if stop:
+                self.told = True
                 self.stopping.set()
 
     def _beat(self) -> None:
@@ -140,21 +142,24 @@ class StoreRecorder:
                 print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
-def work(store: Store, run_id: str, device: str, attempt: int | None = None) -> Run:
+def work(store: Store, run_id: str, device: str, attempt: int | None = None, give_back: str | None = None) -> Run:
     """Train a run to its end in this process; returns it as it then stands. Errors of training end as 'failed'.
 
-    With `attempt` a scheduler has claimed the run for us: raises `StaleAttempt` when it is no longer ours.
+    With `attempt` it has been claimed already, for or by us: raises `StaleAttempt` when it is no longer ours. With
+    `give_back`, a reason, a signal does not mean that the run is to stop: it waits again.
     """
     stopping = threading.Event()
     handlers = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return _work(store, run_id, device, attempt, stopping)
+        return _work(store, run_id, device, attempt, give_back, stopping)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def _work(store: Store, run_id: str, device: str, attempt: int | None, stopping: threading.Event) -> Run:
+def _work(
+    store: Store, run_id: str, device: str, attempt: int | None, give_back: str | None, stopping: threading.Event
+) -> Run:
     if attempt is not None:
         store.adopt(run_id, attempt)  # before torch is loaded: until then we cannot be told from our scheduler
     from agent import training
@@ -180,6 +185,8 @@ def _work(store: Store, run_id: str, device: str, attempt: int | None, stopping:
             lines = str(error).strip().splitlines() or [""]
             reason = f"{type(error).__name__}: {lines[0]}"
         recorder.flush()
+    if status == "stopped" and give_back and not recorder.told:
+        status, reason = "queued", give_back
     store.finish(run_id, attempt, status, reason)
     return store.get(run_id)
 

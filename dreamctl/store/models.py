@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, Float, ForeignKey, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-HEAD = "0002"  # the newest migration; a test holds it to the migrations themselves
+HEAD = "0003"  # the newest migration; a test holds it to the migrations themselves
 
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
@@ -57,6 +57,7 @@ class Run(Base):
     heartbeat_at: Mapped[float | None]
 
     device: Mapped[str | None] = mapped_column(String(50))
+    job: Mapped[str | None] = mapped_column(String(200))  # of another engine: "slurm:12_0"
     host: Mapped[str | None] = mapped_column(String(200))
     pid: Mapped[int | None]
     process_started: Mapped[float | None]  # with host and pid, names a process for good

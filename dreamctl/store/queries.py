@@ -47,17 +47,21 @@ class Queries(Access):
         with Session(self._engine) as session:
             return session.get_one(Run, run_id)
 
-    def runs(self, light: bool = False, **filters: str) -> list[Run]:
-        """All runs in the order of their creation; filters are columns (status="running"), `tag` among the tags.
+    def runs(self, light: bool = False, newest: int | None = None, **filters: str) -> list[Run]:
+        """All runs, or the `newest` so many, in the order of their creation; filters are columns (status="running").
 
         Without git_diff and log_tail, which `get` has; `light` ones are without config and packages, too.
         """
-        tag = filters.pop("tag", None)
+        left = [Run.git_diff, Run.log_tail, *((Run.config, Run.packages) if light else ())]
+        statement = select(Run).filter_by(**filters).options(*map(defer, left))
+        backwards = statement.order_by(Run.created_at.desc(), Run.id.desc()).limit(newest)
         with Session(self._engine) as session:
-            statement = select(Run).filter_by(**filters).order_by(Run.created_at, Run.id)
-            left = [Run.git_diff, Run.log_tail, *((Run.config, Run.packages) if light else ())]
-            found = session.scalars(statement.options(*map(defer, left))).all()
-        return [run for run in found if tag is None or tag in run.tags]
+            return list(reversed(session.scalars(backwards).all()))
+
+    def count(self, **filters: str) -> int:
+        """How many runs there are."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.count()).select_from(Run).filter_by(**filters)).scalar_one()
 
     def last_scalars(self, run_id: str) -> dict[str, Point]:
         """The newest point of each metric."""

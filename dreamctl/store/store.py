@@ -118,9 +118,13 @@ class Store(SweepQueue):
         return stop
 
     def finish(self, run_id: str, attempt: int, status: str, reason: str | None = None) -> None:
-        """End an attempt: finished, failed (with a reason of one line) or stopped. Raises `StaleAttempt`."""
+        """End an attempt: finished, failed (with a reason of one line), stopped, or queued: given back.
+
+        Raises `StaleAttempt`.
+        """
+        ended = None if status == "queued" else time.time()
         with self._write() as session:
-            values = {"status": status, "reason": reason, "finished_at": time.time(), "stop_requested": False}
+            values = {"status": status, "reason": reason, "finished_at": ended, "stop_requested": False}
             self._update(session, run_id, attempt, values)
 
     def abandon(self, run_id: str, reason: str) -> None:

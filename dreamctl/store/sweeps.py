@@ -103,10 +103,11 @@ class SweepQueue(Queries):
             values = {"status": "queued", "reason": None, "finished_at": None, "deaths": 0, "log_tail": None}
             return session.execute(update(Run).where(waiting).values(**values)).rowcount  # type: ignore[attr-defined]
 
-    def claim_next(self, sweep_id: str, device: str) -> Run | None:
+    def claim_next(self, sweep_id: str, device: str, job: str | None = None) -> Run | None:
         """Take the first waiting run of a sweep on for a slot of this scheduler; None when none waits.
 
-        One statement, so that of several schedulers one gets the run.
+        One statement, so that of several schedulers one gets the run. job: the engine's job that this process is; it
+        claims for itself.
         """
         first = (
             select(Run.id)
@@ -118,7 +119,7 @@ class SweepQueue(Queries):
             .with_for_update(skip_locked=True, of=Run)
             .scalar_subquery()
         )
-        values = claimed(device, by_scheduler=True)
+        values = claimed(device, by_scheduler=job is None, job=job)
         statement = update(Run).where(Run.id == first, Run.status == "queued").values(**values).returning(Run.id)
         with self._write() as session:
             run_id = session.scalar(statement.execution_options(synchronize_session=False))
@@ -184,7 +185,7 @@ class SweepQueue(Queries):
             session.execute(delete(Sweep).where(Sweep.id == sweep_id))
 
 
-def claimed(device: str, by_scheduler: bool) -> dict[str, Any]:
+def claimed(device: str, by_scheduler: bool, job: str | None = None) -> dict[str, Any]:
     """What changes of a run when this process takes it on, for itself or, as a scheduler, for a worker to be."""
     me, now = provenance.this_process(), time.time()
     return dict(
@@ -193,6 +194,7 @@ def claimed(device: str, by_scheduler: bool) -> dict[str, Any]:
         stop_requested=False,
         attempt=Run.attempt + 1,
         device=device,
+        job=job,
         started_at=func.coalesce(Run.started_at, now),
         finished_at=None,
         heartbeat_at=now,

@@ -109,6 +109,13 @@ def test_a_home_that_is_a_file_is_one_line(tmp_path):
     assert done.returncode == 2 and "is not a folder" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+def test_ls_shows_the_newest(tmp_path):
+    runs = [submit(open_store(tmp_path), spec(seed)) for seed in range(3)]
+    listed = cli("ls", "--limit", "2", home=tmp_path).stdout
+    assert "1 older runs are not shown" in listed and runs[2].id in listed and runs[0].id not in listed
+    assert "older" not in cli("ls", "--limit", "3", home=tmp_path).stdout
+
+
 def test_stored_text_is_printed_as_it_is(tmp_path):
     store = open_store(tmp_path)
     run = submit(store, spec())

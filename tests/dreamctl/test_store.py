@@ -72,6 +72,14 @@ def test_an_evaluation_done_again_replaces_itself(store):
     assert store.get(run.id).best_score == 5.0
 
 
+def test_the_newest_runs(store):
+    runs = [submit(store, spec(seed)) for seed in range(5)]
+    assert [run.id for run in store.runs(newest=2)] == [run.id for run in runs[-2:]]
+    assert [run.id for run in store.runs(light=True)] == [run.id for run in runs]
+    store.claim(runs[0].id, "cpu")
+    assert store.count(status="queued") == 4 and store.count() == 5
+
+
 def test_stop_requests_reach_the_worker(store):
     run = submit(store, spec())
     attempt = store.claim(run.id, "cpu")

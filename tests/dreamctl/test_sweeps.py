@@ -103,6 +103,8 @@ BAD = [
     (["sweep", "horizon", "--tasks", "walker_wlk"], "did you mean 'walker_walk'"),
     (["sweep", "horizon", "--methods", "plnet"], "did you mean 'planet'"),
     (["sweep", "horizon", "--seeds", "0"], "seeds are a number"),
+    (["sweep", "horizon", "--executor", "slrm"], "--executor is local, slurm or ray"),
+    (["sweep", "horizon", "--resource", "time=1"], "--resource goes with --executor"),
     (["sweep", "horizon", "--seeds", "a"], "seeds are a number"),
     (["sweep", "horizon", "--grid", "horizn=3"], "did you mean 'horizon'"),
     (["sweep", "horizon", "--grid", "horizon"], "--grid takes key=value"),

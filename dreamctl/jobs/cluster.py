@@ -1,0 +1,106 @@
+"""Working through a sweep with another engine's jobs: as many as there are runs waiting, no more.
+
+Which job trains which run is settled in the run database when a job begins (`jobs.pull`). So this process may be killed
+and begun again, or run twice, like any other scheduler: the jobs go on without it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Protocol
+
+from dreamctl.errors import RunFailed
+from dreamctl.jobs import launch
+from dreamctl.store import Store
+from dreamctl.store.models import Sweep
+
+_BARREN = 3  # jobs that end before they take a run on, after which something is wrong with all of them
+
+
+class Engine(Protocol):
+    """What runs jobs: Slurm, Ray."""
+
+    def submit(self, count: int) -> None:
+        """Ask for so many jobs, each of which pulls a run of the sweep."""
+
+    def jobs(self) -> set[str]:
+        """The jobs of the sweep that wait, run or are about to end, by the names that runs carry as `job`."""
+
+    def failure(self, job: str) -> str | None:
+        """Why a job that is no longer among `jobs` ended, unless it came to its regular end."""
+
+    def cancel(self, jobs: set[str], kill: bool = False) -> None:
+        """End jobs: with SIGTERM, or at once."""
+
+
+class Cluster:
+    """One scheduler of one sweep on an engine. Call `step` about once a second until `done`."""
+
+    def __init__(self, store: Store, sweep: Sweep, engine: Engine) -> None:
+        self.store, self.sweep, self.engine = store, sweep, engine
+        self.jobs = engine.jobs()  # an earlier scheduler may have left some
+        self.stopping = False
+        self.mirror: subprocess.Popen[bytes] | None = None
+        self._barren = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to wait for."""
+        if self.stopping:
+            return not self.jobs
+        counts = self.store.counts(self.sweep.id)
+        return not (counts.get("queued", 0) or counts.get("running", 0))
+
+    def step(self) -> None:
+        """Look after the jobs that have ended, then ask for as many as there are runs that wait for one.
+
+        Raises `RunFailed` when jobs end again and again before they take a run on.
+        """
+        ended, self.jobs = self.jobs, self.engine.jobs()
+        for job in ended - self.jobs:
+            self._ended(job)
+        self.store.reap()
+        if self.stopping:
+            return
+        counts = self.store.counts(self.sweep.id)
+        idle = self._idle()
+        if not counts.get("queued", 0):
+            if not counts.get("running", 0):
+                self.engine.cancel(idle)  # there is nothing left for them
+            return
+        if counts["queued"] > len(idle) and not self.store.find_sweep(self.sweep.name).paused:
+            self.engine.submit(counts["queued"] - len(idle))
+            self.jobs |= self.engine.jobs()
+            self.mirror = launch.keep_mirror(self.store, self.mirror)
+
+    def stop(self) -> None:
+        """Begin no more runs; let those at work end with a checkpoint."""
+        self.stopping = True
+        self.engine.cancel(self._idle())
+        for run in self._running():
+            self.store.request_stop(run.id)
+
+    def kill(self) -> None:
+        """End all jobs at once; checkpoints and episodes remain, and the runs count as stopped."""
+        self.stopping = True
+        for run in self._running():
+            self.store.request_stop(run.id)
+        self.engine.cancel(self.jobs, kill=True)
+
+    def _running(self):  # type: ignore[no-untyped-def]
+        return [run for run in self.store.members(self.sweep.id) if run.status == "running" and run.job in self.jobs]
+
+    def _idle(self) -> set[str]:
+        """The jobs without a run: they wait or begin."""
+        return self.jobs - {run.job for run in self._running()}
+
+    def _ended(self, job: str) -> None:
+        """A job is gone: if it left a run behind, that one goes back to the queue."""
+        failure = self.engine.failure(job)
+        runs = self.store.runs(job=job)
+        for run in runs:
+            if run.status == "running":
+                self.store.bury(run, f"job {job} is gone ({failure or 'ended'})")
+        self._barren = self._barren + 1 if failure and not runs else 0
+        if self._barren == _BARREN:
+            raise RunFailed(f"{_BARREN} jobs ended before they took a run on; the last, {job}: {failure}")
