@@ -94,6 +94,14 @@ class Config:
     )
 
     # Schedule (Algorithm 1)
+    overlap: int = _field(
+        0,
+        "play episodes and evaluations in processes beside the updates, each episode with the parameters of so many "
+        "iterations ago; 0: in turn, as Algorithm 1 is written",
+        unit="iterations",
+        low=0,
+        high=16,
+    )
     updates: int = _field(100, "updates between two episodes (C)", unit="updates", source="App. B, Alg. 1", low=1)
     pretrain_updates: int = _field(
         0, "updates before the first episode of the agent, beyond `updates`", unit="updates", source="code", low=0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,6 +127,19 @@ class Dreamer:
     def policy(self, generator: torch.Generator, noise: float = 0.0) -> Policy:
         """A policy for one episode; noise: standard deviation of exploration, 0 for evaluation."""
         return Policy(self, generator, noise)
+
+    def vector(self) -> Tensor:
+        """All parameters that acting depends on, as they are now, in one tensor on the CPU: [P] float32."""
+        return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters()]).cpu()
+
+    def load_vector(self, vector: Tensor) -> None:
+        """Inverse of `vector`."""
+        parameters = list(self._parameters())
+        for parameter, part in zip(parameters, vector.split([p.numel() for p in parameters]), strict=True):
+            parameter.data.copy_(part.view(parameter.shape))
+
+    def _parameters(self) -> Iterable[nn.Parameter]:
+        return chain(self.world_model.parameters(), self.behavior.action.parameters() if self.behavior else ())
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters and optimisers: everything of the agent that changes."""

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 
 from agent import checkpoints, seeds, tasks
+from agent.collector import Collector, Job
 from agent.config import Config
 from agent.device import tune
 from agent.dreamer import Dreamer
 from agent.environment import Environment
-from agent.prediction import predict
-from agent.replay import Replay
-from agent.rollout import evaluation_episode, play, random_actor
+from agent.replay import Episode, Replay
+from agent.rollout import Assessment, assess, evaluation_episode, play, random_actor, training_episode
 
 
 class Stop(Exception):
@@ -61,13 +61,15 @@ def train(
     """Train an agent in `folder`, from the start or from the checkpoint `resume`; returns "finished" or "stopped"."""
     tune(device)
     run = Run(task, config, seed, folder, recorder, device)
-    if resume:
-        run.restore(resume)
     try:
+        if resume:
+            run.restore(resume)
         run.algorithm_1()
     except Stop:
         run.save()
         return "stopped"
+    finally:
+        run.close()
     return "finished"
 
 
@@ -79,6 +81,9 @@ class Run:
         self.environment = Environment(self.task, config)
         self.agent = Dreamer(config, self.task.action_size, seed, device)
         self.replay = Replay(folder / "episodes", config, self.task.action_size, seed, device)
+        # with overlap: who plays training episodes, in turn, and evaluations
+        self.players = [Collector(task, config, seed) for _ in range(config.overlap)]
+        self.examiner = Collector(task, config, seed) if config.overlap else None
         self.updates = 0
         self.evaluated = 0  # environment steps at the last evaluation
         self.decisions = 0  # of the episode that is being collected
@@ -96,13 +101,13 @@ class Run:
         config = self.config
         self.started = (time.monotonic(), self.env_steps)
         while self.replay.episodes < config.seed_episodes and not self.done:
-            self.collect(random_actor(self.task.action_size, self.seed, self.replay.episodes))
+            self.collect(self.random_episode)
         self.milestones()  # also of a run that was stopped in the middle of them
         while not self.done:
+            self.play_ahead()
             while self.updates < self.updates_due():
                 self.update()
-            noise = seeds.torch_generator(self.agent.device, self.seed, "policy", self.replay.episodes)
-            self.collect(self.agent.policy(noise, config.exploration_noise))
+            self.collect(self.next_episode)
             self.milestones()
 
     @property
@@ -114,6 +119,9 @@ class Run:
         """The evaluation and the checkpoint that are due after the last episode."""
         if self.evaluated < self.env_steps and (self.done or self.passed(self.config.eval_every)):
             self.evaluate()
+        while self.examiner and self.examiner.jobs and (self.done or self.examiner.ready):
+            env_steps = self.examiner.jobs[0].number
+            self.record(env_steps, self.examiner.take(self._waiting))
         if self.done or self.passed(self.config.checkpoint_every):
             self.save()
 
@@ -135,12 +143,11 @@ class Run:
         self.summed += 1
         self.recorder.progress(self.env_steps, self.updates)
 
-    def collect(self, actor: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Play one episode into replay and record it, with the means of the metrics since the last one."""
+    def collect(self, play: Callable[[], Episode]) -> None:
+        """Put an episode into replay and record it, with the means of the metrics since the last one."""
         means = self._means()
         self.decisions = 0
-        seed = seeds.integer(self.seed, "episode", self.replay.episodes)
-        episode = play(self.environment, actor, seed, self.task.action_size, self._tick)
+        episode = play()
         self.replay.add(episode)
         self.sums, self.summed = {}, 0
         seconds, steps = self.started
@@ -148,30 +155,47 @@ class Run:
         values = {"train/return": episode.score, "train/updates": self.updates, "time/env_steps_per_second": rate}
         self.recorder.scalars(self.env_steps, values | means)
 
+    def random_episode(self) -> Episode:
+        """A seed episode."""
+        index, size = self.replay.episodes, self.task.action_size
+        actor = random_actor(size, self.seed, index)
+        return play(self.environment, actor, seeds.integer(self.seed, "episode", index), size, self._tick)
+
+    def next_episode(self) -> Episode:
+        """The agent's next episode: played now, or beside the updates."""
+        index = self.replay.episodes
+        if self.players:
+            return self.players[index % len(self.players)].take(self._waiting)
+        return training_episode(self.agent, self.environment, self.seed, index, self._tick)
+
+    def play_ahead(self) -> None:
+        """Have the next `overlap` episodes played; those that are not on their way yet get the present parameters."""
+        first = self.replay.episodes + sum(len(player.jobs) for player in self.players)
+        for index in range(first, self.replay.episodes + self.config.overlap):
+            self.players[index % len(self.players)].give(Job(index, 0, self.agent.vector().numpy()))
+
     def evaluate(self) -> None:
-        """Score the agent without noise over episodes of their own seeds, keyed by the environment steps."""
+        """Score the agent as it is now, or have that done beside the updates."""
         count = self.config.final_episodes if self.done else self.config.eval_episodes
+        if self.examiner:
+            self.examiner.give(Job(self.env_steps, count, self.agent.vector().numpy()))
+        else:
+            found = assess(self.agent, self.environment, self.seed, self.env_steps, count, self._waiting)
+            self.record(self.env_steps, found)
+        self.evaluated = self.env_steps
 
-        def tick() -> None:
-            self.recorder.progress(self.env_steps, self.updates)
-
-        episodes = [
-            evaluation_episode(self.agent, self.environment, self.seed, self.env_steps, index, tick=tick)
-            for index in range(count)
-        ]
-        returns = [episode.score for episode in episodes]
-        self.recorder.scalars(self.env_steps, {"eval/return": float(np.mean(returns))})
-        self.recorder.evaluation(self.env_steps, returns, episodes[0].images, self.done)
-        noise = seeds.torch_generator(self.agent.device, self.seed, "prediction", self.env_steps)
-        prediction = predict(self.agent, episodes[0], noise)
+    def record(self, env_steps: int, found: Assessment) -> None:
+        """Record an evaluation of the agent as it was at `env_steps`."""
+        self.recorder.scalars(env_steps, {"eval/return": float(np.mean(found.returns))})
+        self.recorder.evaluation(env_steps, found.returns, found.images, env_steps >= self.config.steps)
+        prediction = found.prediction
         if prediction:
             errors = {
                 "model/one_step_error": prediction.one_step_error,
                 "model/open_loop_error": prediction.open_loop_error,
             }
-            self.recorder.scalars(self.env_steps, errors)
-            self.recorder.prediction(self.env_steps, prediction.truth, prediction.model)
-        self.evaluated = self.env_steps
+            self.recorder.scalars(env_steps, errors)
+            self.recorder.prediction(env_steps, prediction.truth, prediction.model)
 
     def save(self) -> None:
         """Write a checkpoint, named by environment steps and updates."""
@@ -188,6 +212,7 @@ class Run:
                 "evaluated": self.evaluated,
                 "sums": self.sums,
                 "summed": self.summed,
+                "jobs": [(*job[:2], torch.from_numpy(job.parameters)) for c in self.collectors for job in c.jobs],
             },
         )
         self.recorder.checkpoint(self.env_steps, self.updates, path)
@@ -203,6 +228,23 @@ class Run:
         self.replay.load(content["episodes"])
         self.updates, self.evaluated = content["updates"], content["evaluated"]
         self.sums, self.summed = content["sums"], content["summed"]
+        for index, episodes, parameters in content.get("jobs", ()):
+            who = self.examiner if episodes else self.players[index % len(self.players)]
+            assert who is not None  # the config has the same overlap
+            who.give(Job(index, episodes, parameters.cpu().numpy()))
+
+    def close(self) -> None:
+        """End the processes that play episodes."""
+        for collector in self.collectors:
+            collector.close()
+
+    @property
+    def collectors(self) -> list[Collector]:
+        """Players and examiner."""
+        return [*self.players, *([self.examiner] if self.examiner else [])]
+
+    def _waiting(self) -> None:
+        self.recorder.progress(self.env_steps, self.updates)
 
     def _tick(self) -> None:
         self.decisions += 1

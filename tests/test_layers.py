@@ -25,8 +25,9 @@ AGENT = [
     "agent.dreamer",
     "agent.environment",
     "agent.replay",
-    "agent.rollout",
     "agent.prediction",
+    "agent.rollout",
+    "agent.collector",
     "agent.checkpoints",
     "agent.training",
 ]

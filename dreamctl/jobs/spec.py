@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from agent import tasks
 from agent.config import Config, ConfigError, make
 from dreamctl.errors import BadInput
 from dreamctl.store import Run
+from dreamctl.store.identity import digest
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,8 @@ class RunSpec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of task, seed and config: two runs with one digest do the same."""
-        content = {"task": self.task, "seed": self.seed, "config": self.config.to_dict()}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """Two runs with one digest do the same."""
+        return digest(self.task, self.seed, self.config.to_dict())
 
 
 def parse(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, String, Text
+from sqlalchemy import JSON, Float, ForeignKey, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from dreamctl.store.identity import DEFAULTS
 
 HEAD = "0003"  # the newest migration; a test holds it to the migrations themselves
 
@@ -19,6 +21,16 @@ class Base(DeclarativeBase):
     """Python types and their columns."""
 
     type_annotation_map = {float: Float(53), dict[str, Any]: JSON, list[str]: JSON, list[float]: JSON}
+
+
+class Settings(TypeDecorator[dict[str, Any]]):
+    """A config as it was stored; fields that the program has got since are at their defaults, which mean as before."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: dict[str, Any] | None, dialect: Any) -> dict[str, Any] | None:
+        return value and DEFAULTS | value
 
 
 class Run(Base):
@@ -34,7 +46,7 @@ class Run(Base):
     objective: Mapped[str] = mapped_column(String(50))
     seed: Mapped[int]
     preset: Mapped[str] = mapped_column(String(50))
-    config: Mapped[dict[str, Any]]
+    config: Mapped[dict[str, Any]] = mapped_column(Settings)
     digest: Mapped[str] = mapped_column(String(64), index=True)  # of task, seed and config: the run's identity
     tags: Mapped[list[str]]
 

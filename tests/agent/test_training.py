@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent import checkpoints, training
+from agent import checkpoints, collector, dreamer, replay, rollout, training
 from agent.config import METHODS, OBJECTIVES, make
 
 CONFIG = make(
@@ -162,6 +162,63 @@ def test_every_method_with_every_objective(tmp_path, method, objective, device):
         assert_same(parameters(second.files[-1]), parameters(once.files[-1]))
         assert first.values | second.values == once.values
         assert first.evaluations | second.evaluations == once.evaluations
+
+
+OVERLAPPED = dataclasses.replace(CONFIG, overlap=2)
+
+
+@pytest.fixture(scope="module")
+def overlapped(tmp_path_factory):
+    folder, recorder = tmp_path_factory.mktemp("overlapped"), Recorder()
+    assert train(folder, recorder, config=OVERLAPPED) == "finished"
+    return folder, recorder
+
+
+def test_overlapped_episodes_are_played_with_the_parameters_of_two_iterations_ago(overlapped, monkeypatch):
+    """Held against a run in turn that takes the same batches and is shown the same episodes."""
+    folder, recorder = overlapped
+    run = training.Run("pendulum_swingup", CONFIG, 5, folder, Recorder(), "cpu")
+    past = [run.agent.vector()] * 3  # of two iterations ago, one, now
+    actor = dreamer.Dreamer(CONFIG, run.task.action_size, 5)
+    run.replay.load(2)
+    for index in range(2, 6):
+        while run.updates < run.updates_due():
+            run.update()
+        actor.load_vector(past[-2])
+        past = [*past[1:], run.agent.vector()]
+        mine = training.training_episode(actor, run.environment, 5, index)
+        theirs = replay.load_episode(folder / "episodes" / f"{index:06d}.npz")
+        assert np.array_equal(mine.images, theirs.images) and np.array_equal(mine.actions, theirs.actions)
+        run.replay.load(index + 1)
+    assert_same(run.agent.state_dict(), parameters(recorder.files[-1]))
+    final = rollout.assess(run.agent, run.environment, 5, 240, 2)
+    assert recorder.evaluations[240] == (final.returns, True)
+    assert recorder.evaluations.keys() == {80, 160, 240} and recorder.predictions == [80, 160, 240]
+
+
+class StopThere(Recorder):
+    """Stops where training has come to these environment steps and updates."""
+
+    def __init__(self, *there):
+        super().__init__()
+        self.there = there
+
+    def progress(self, *here):
+        if here == self.there:
+            raise training.Stop
+
+
+# between updates, with an evaluation on its way; later; while the final evaluation is waited for
+@pytest.mark.parametrize("there", [(80, 3), (160, 9), (240, 14)])
+def test_an_overlapped_run_resumes_bit_identical(overlapped, tmp_path, monkeypatch, there):
+    monkeypatch.setattr(collector, "_POLL", 0.001)
+    whole = overlapped[1]
+    first, second = StopThere(*there), Recorder()
+    assert train(tmp_path, first, config=OVERLAPPED) == "stopped"
+    assert train(tmp_path, second, resume=first.files[-1], config=OVERLAPPED) == "finished"
+    assert_same(parameters(second.files[-1]), parameters(whole.files[-1]))
+    assert first.values | second.values == whole.values
+    assert first.evaluations | second.evaluations == whole.evaluations
 
 
 def test_a_longer_run_goes_on_where_the_shorter_one_ended(whole, tmp_path):

@@ -1,5 +1,6 @@
 """The run database: life cycle, concurrency with real processes, migrations, errors."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -176,6 +177,20 @@ def test_migrations_make_exactly_the_models(store):
     config = Config()
     config.set_main_option("script_location", "dreamctl:store/migrations")
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_runs_of_an_older_sqlite_home_are_the_same_runs(tmp_path):
+    """A config field that is new since then is at its default; the digest is that of the same run today."""
+    run = submit(open_store(tmp_path), spec(3))
+    older = {key: value for key, value in run.config.items() if key != "overlap"}
+    with sqlite3.connect(tmp_path / "dreamctl.db") as database:
+        database.execute("UPDATE run SET config = ?, digest = 'x'", [json.dumps(older)])
+        database.execute("ALTER TABLE run DROP COLUMN job")
+        database.execute("UPDATE alembic_version SET version_num = '0002'")
+    database.close()
+    assert open_store(tmp_path).get(run.id).digest == spec(3).digest
+    assert open_store(tmp_path).runs()[0].config == spec(3).config.to_dict()
+    assert spec(3, overlap="1").digest != spec(3).digest
 
 
 def test_reading_an_absent_home_writes_nothing(tmp_path):

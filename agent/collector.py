@@ -1,0 +1,93 @@
+"""Episodes played beside training, in a process of their own.
+
+With `overlap` N, an episode is played with the parameters of N iterations ago while the updates since then run: always
+the same parameters, however fast either side is, so that a run remains exactly repeatable. What is being played when a
+checkpoint is written is in it, as jobs with their parameters, and played again by whoever resumes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from agent import tasks
+from agent.config import Config
+from agent.dreamer import Dreamer
+from agent.environment import Environment
+from agent.rollout import assess, training_episode
+
+_POLL = 0.1  # seconds between two calls of `waiting`
+
+
+class Job(NamedTuple):
+    """What is to be played: training episode `number`, or the evaluation at `number` environment steps.
+
+    episodes: of the evaluation, 0 for training; parameters: `Dreamer.vector`, [P] float32.
+    """
+
+    number: int
+    episodes: int
+    parameters: np.ndarray
+
+
+class Collector:
+    """A process that plays one job after the other. It ends with its parent."""
+
+    def __init__(self, task: str, config: Config, seed: int) -> None:
+        self.jobs: deque[Job] = deque()  # given and not taken yet
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, task, config, seed))
+        self._process.start()
+        theirs.close()
+
+    def give(self, job: Job) -> None:
+        """Have a job played after those that were given before."""
+        self.jobs.append(job)
+        self._pipe.send(job)
+
+    def take(self, waiting: Callable[[], None]) -> Any:
+        """What the oldest job came to: an `Episode` or an `Assessment`. Calls `waiting` until it is there."""
+        while not self._pipe.poll(_POLL):
+            waiting()
+        try:
+            result = self._pipe.recv()
+        except EOFError:
+            raise RuntimeError(f"the process that plays episodes died (exit code {self._process.exitcode})") from None
+        self.jobs.popleft()
+        return result
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` would not wait."""
+        return self._pipe.poll()
+
+    def close(self) -> None:
+        """End the process, whatever it plays."""
+        self._process.kill()
+        self._process.join()
+
+
+def _work(pipe: Connection, task: str, config: Config, seed: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the run: the parent decides what becomes of us
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)  # the other cores belong to the updates; and sums keep their order
+    environment = Environment(tasks.get(task), config)
+    agent = Dreamer(config, tasks.get(task).action_size, seed)
+    while True:
+        try:
+            job = pipe.recv()
+            agent.load_vector(torch.from_numpy(job.parameters))
+            if job.episodes:
+                pipe.send(assess(agent, environment, seed, job.number, job.episodes))
+            else:
+                pipe.send(training_episode(agent, environment, seed, job.number))
+        except (EOFError, BrokenPipeError):  # the parent is gone
+            return

@@ -1,0 +1,24 @@
+"""When two runs are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from agent.config import Config
+
+DEFAULTS = {f.name: f.default for f in fields(Config)}
+
+
+def digest(task: str, seed: int, config: Mapping[str, Any]) -> str:
+    """SHA-256 of task, seed and config: two runs with one digest do the same.
+
+    Fields at their defaults are left out: a field that is new in the program, its default meaning "as before", leaves
+    the digests of stored runs as they are.
+    """
+    changed = {key: value for key, value in config.items() if value != DEFAULTS.get(key)}
+    content = {"task": task, "seed": seed, "config": changed}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
