@@ -26,11 +26,9 @@ from agent.world_model import WorldModel
 class ActionModel(Dense):
     """q(a_t | s_t), Eqs. 2-3: a tanh-transformed Gaussian."""
 
-    MIN_STD = 1e-4
-
     def __init__(self, config: Config, features: int, action_size: int) -> None:
         super().__init__(features, 2 * action_size, config.action_layers, config.units)
-        self.scale = config.action_mean_scale
+        self.scale, self.min_std = config.action_mean_scale, config.action_min_std
         # softplus(0 + offset) = action_init_std: the standard deviation before any training
         self.offset = math.log(math.expm1(config.action_init_std))
 
@@ -39,7 +37,7 @@ class ActionModel(Dense):
         mean, std = super().forward(features).chunk(2, -1)
         if self.scale:
             mean = self.scale * torch.tanh(mean / self.scale)
-        return mean, F.softplus(std + self.offset) + self.MIN_STD
+        return mean, F.softplus(std + self.offset) + self.min_std
 
     def mode(self, features: Tensor) -> Tensor:
         """The action without noise, tanh(mean): [..., F] -> [..., A]."""

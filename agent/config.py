@@ -150,6 +150,9 @@ class Config:
         0.0, "squash the action's mean to +-scale before the tanh, scale * tanh(mean / scale); 0: leave it", low=0
     )
     action_init_std: float = _field(1.0, "standard deviation of the untrained action model, before the tanh", low=0.01)
+    action_min_std: float = _field(
+        1e-4, "smallest standard deviation of the action model, before the tanh", source="code", low=0
+    )
     slow_value_every: int = _field(
         100, "updates between copies of the value model into the targets' one; 0: no copy", source="App. B", low=0
     )
@@ -238,6 +241,7 @@ _TINY: dict[str, Any] = dict(  # docs/tiny.md says how it was found
     discount=0.98,
     action_mean_scale=2.0,
     action_init_std=1.0,
+    action_min_std=0.1,
     value_lr=5e-4,
     action_lr=5e-5,
     candidates=200,

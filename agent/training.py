@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,6 +91,7 @@ class Run:
         self.decisions = 0  # of the episode that is being collected
         self.sums: dict[str, torch.Tensor] = {}  # of the metrics of the updates since the last episode
         self.summed = 0  # how many those are
+        self.seconds: defaultdict[str, float] = defaultdict(float)  # spent in each phase since the last episode
         self.started = (time.monotonic(), 0)  # seconds and environment steps, for the rate
 
     @property
@@ -118,12 +121,14 @@ class Run:
     def milestones(self) -> None:
         """The evaluation and the checkpoint that are due after the last episode."""
         if self.evaluated < self.env_steps and (self.done or self.passed(self.config.eval_every)):
-            self.evaluate()
+            with self.timed("evaluation"):
+                self.evaluate()
         while self.examiner and self.examiner.jobs and (self.done or self.examiner.ready):
             env_steps = self.examiner.jobs[0].number
             self.record(env_steps, self.examiner.take(self._waiting))
         if self.done or self.passed(self.config.checkpoint_every):
-            self.save()
+            with self.timed("checkpoint"):
+                self.save()
 
     def updates_due(self) -> int:
         """Updates to be done before the next episode is collected."""
@@ -136,7 +141,10 @@ class Run:
 
     def update(self) -> None:
         """One batch, one update; a fresh batch for each."""
-        metrics = self.agent.update(self.replay.sample(self.updates), self.updates)
+        with self.timed("batch"):
+            batch = self.replay.sample(self.updates)
+        with self.timed("update"):  # on a GPU: until it is asked for
+            metrics = self.agent.update(batch, self.updates)
         for name, value in metrics.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.updates += 1
@@ -147,13 +155,17 @@ class Run:
         """Put an episode into replay and record it, with the means of the metrics since the last one."""
         means = self._means()
         self.decisions = 0
-        episode = play()
-        self.replay.add(episode)
+        with self.timed("episode"):
+            episode = play()
+        with self.timed("replay"):
+            self.replay.add(episode)
         self.sums, self.summed = {}, 0
         seconds, steps = self.started
         rate = (self.env_steps - steps) / (time.monotonic() - seconds)
         values = {"train/return": episode.score, "train/updates": self.updates, "time/env_steps_per_second": rate}
-        self.recorder.scalars(self.env_steps, values | means)
+        times = {f"time/{phase}_seconds": spent for phase, spent in self.seconds.items()}
+        self.recorder.scalars(self.env_steps, values | means | times)
+        self.seconds.clear()
 
     def random_episode(self) -> Episode:
         """A seed episode."""
@@ -242,6 +254,13 @@ class Run:
     def collectors(self) -> list[Collector]:
         """Players and examiner."""
         return [*self.players, *([self.examiner] if self.examiner else [])]
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Count the wall time of what is done inside."""
+        begin = time.perf_counter()
+        yield
+        self.seconds[phase] += time.perf_counter() - begin
 
     def _waiting(self) -> None:
         self.recorder.progress(self.env_steps, self.updates)

@@ -1,6 +1,7 @@
 """How long one update takes, fast against plain: `python -m benchmarks.update`.
 
-Both do the same work on the same batch, interleaved, so that a noisy machine slows both; medians are of their times.
+All do the same work on the same batch, interleaved, so that a noisy machine slows all; medians are of their times. On a
+GPU `fast` is one recorded graph, `eager` the same function called, `compiled` the same by torch.compile (--compiled).
 Sizes: `small` is the one at which other PyTorch implementations are known, `paper` the paper's.
 """
 
@@ -10,6 +11,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -31,19 +33,26 @@ SIZES: dict[str, Config] = {
 }
 
 
-def measure(config: Config, device: str, repeat: int) -> dict[str, float]:
-    """Median seconds of a fast and a plain update."""
+def measure(config: Config, device: str, repeat: int, compiled: bool = False) -> dict[str, float]:
+    """Median seconds of an update in each way."""
     agent = Dreamer(config, ACTIONS, 0, device)
     plain = PlainDreamer(agent)
     batch = random_batch(config, device)
-    times: dict[str, list[float]] = {"fast": [], "plain": []}
+    ways: dict[str, Callable[[int], dict[str, torch.Tensor]]] = {"fast": lambda index: agent.update(batch, index)}
+    if device.startswith("cuda"):
+        eager = Dreamer(config, ACTIONS, 0, device)
+        ways["eager"] = lambda index: eager.learn(batch, eager.noise(batch, index))
+    if compiled:
+        other = Dreamer(config, ACTIONS, 0, device)
+        function = torch.compile(other.learn)
+        ways["compiled"] = lambda index: function(batch, other.noise(batch, index))
+    ways["plain"] = lambda index: plain.update(batch, agent.noise(batch, index), index)
+    times: dict[str, list[float]] = {name: [] for name in ways}
     for index in range(repeat + 4):  # four to warm up, and on a GPU to record
-        start = time.perf_counter()
-        agent.update(batch, index)["model/loss"].item()  # waits for the device
-        between = time.perf_counter()
-        plain.update(batch, agent.noise(batch, index), index)["model/loss"].item()
-        times["fast"].append(between - start)
-        times["plain"].append(time.perf_counter() - between)
+        for name, update in ways.items():
+            start = time.perf_counter()
+            update(index)["model/loss"].item()  # waits for the device
+            times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values[4:]) for name, values in times.items()}
 
 
@@ -60,19 +69,22 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, action="append", help="may be given again [default: all]")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeat", type=int, default=10)
+    parser.add_argument("--compiled", action="store_true", help="also by torch.compile (needs a compiler)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     device = resolve(arguments.device)
     tune(device)
-    results = {size: measure(SIZES[size], device, arguments.repeat) for size in arguments.size or SIZES}
+    sizes = arguments.size or list(SIZES)
+    results = {size: measure(SIZES[size], device, arguments.repeat, arguments.compiled) for size in sizes}
     machine = describe(device)
     if arguments.json:
         print(json.dumps({"machine": machine, "seconds": results}, indent=2))
         return
-    print(f"{machine}\n\n{'size':8}{'fast':>10}{'plain':>10}{'ratio':>8}")
+    ways = list(next(iter(results.values())))
+    print(f"{machine}\n\n{'size':8}" + "".join(f"{way:>12}" for way in ways) + f"{'fast/plain':>14}")
     for size, seconds in results.items():
-        fast, plain = seconds["fast"], seconds["plain"]
-        print(f"{size:8}{1000 * fast:8.1f}ms{1000 * plain:8.1f}ms{fast / plain:8.2f}")
+        print(f"{size:8}" + "".join(f"{1000 * seconds[way]:10.1f}ms" for way in ways), end="")
+        print(f"{seconds['fast'] / seconds['plain']:14.2f}")
 
 
 if __name__ == "__main__":

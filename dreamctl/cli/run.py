@@ -20,6 +20,9 @@ def run(
     name: Annotated[str | None, typer.Option(help="Name of the run [default: TASK-METHOD[-OBJECTIVE]-sSEED].")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A label to find the run by; may be given again.")] = None,
     inline: Annotated[bool, typer.Option("--inline", help="Train in this process, for a debugger.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write a trace of some updates and a table of where time goes.")
+    ] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run; --set steps=N makes it longer.")
     ] = None,
@@ -50,10 +53,12 @@ def run(
     typer.echo(f"run {record.name} ({record.id}) in {store.folder(record.id)}")
     mirror = launch.spawn_mirror(store)
     if inline:
-        record = worker.work(store, record.id, device)
+        record = worker.work(store, record.id, device, profile=profile)
     else:
-        record = follow(store, record.id, launch.spawn(store, record.id, device))
+        record = follow(store, record.id, launch.spawn(store, record.id, device, profile=profile))
     conclude(store, record, mirror, home_option(home))
+    if profile:
+        typer.echo(f"profile    {store.folder(record.id) / 'profile'}")
     if record.status == "failed":
         log = store.folder(record.id) / "log.txt"
         raise RunFailed(f"run {record.name} failed: {record.reason}" + ("" if inline else f" (log: {log})"))

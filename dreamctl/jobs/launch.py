@@ -56,6 +56,7 @@ def spawn(
     device: str,
     attempt: int | None = None,
     environment: Mapping[str, str] | None = None,
+    profile: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start the worker of a run, in a session of its own: neither Ctrl-C here nor our death reaches it.
 
@@ -63,6 +64,7 @@ def spawn(
     """
     command = [sys.executable, "-m", "dreamctl.jobs.worker", run_id, "--home", str(store.home), "--device", device]
     command += [] if attempt is None else ["--attempt", str(attempt)]
+    command += ["--profile"] if profile else []
     with (store.folder(run_id) / "log.txt").open("ab") as log:
         return subprocess.Popen(
             command,

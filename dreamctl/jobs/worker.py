@@ -21,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from dreamctl.errors import StaleAttempt
 from dreamctl.jobs import files, pictures
+from dreamctl.jobs.profiling import Profiler
 from dreamctl.store import Point, Run, Store, open_store
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ _KEPT = 2  # newest checkpoints, beside the best
 class StoreRecorder:
     """The agent's `Recorder`: writes to the run database. Used as a context it beats once a second."""
 
-    def __init__(self, store: Store, run: Run, attempt: int, stopping: threading.Event) -> None:
+    def __init__(
+        self, store: Store, run: Run, attempt: int, stopping: threading.Event, profiler: Profiler | None = None
+    ) -> None:
         self.store, self.run, self.attempt, self.stopping = store, run, attempt, stopping
+        self.profiler = profiler
         self.env_steps, self.updates = run.env_steps, run.updates
         self.told = False  # to stop, through the database
         self._points: list[Point] = []
@@ -56,6 +60,8 @@ class StoreRecorder:
         from agent.training import Stop
 
         self.env_steps, self.updates = env_steps, updates
+        if self.profiler:
+            self.profiler.progress(updates)
         if self.stopping.is_set():
             raise Stop
 
@@ -142,23 +148,37 @@ class StoreRecorder:
                 print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
-def work(store: Store, run_id: str, device: str, attempt: int | None = None, give_back: str | None = None) -> Run:
+def work(
+    store: Store,
+    run_id: str,
+    device: str,
+    attempt: int | None = None,
+    give_back: str | None = None,
+    profile: bool = False,
+) -> Run:
     """Train a run to its end in this process; returns it as it then stands. Errors of training end as 'failed'.
 
     With `attempt` it has been claimed already, for or by us: raises `StaleAttempt` when it is no longer ours. With
     `give_back`, a reason, a signal does not mean that the run is to stop: it waits again.
+    profile: see `jobs.profiling`.
     """
     stopping = threading.Event()
     handlers = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return _work(store, run_id, device, attempt, give_back, stopping)
+        return _work(store, run_id, device, attempt, give_back, profile, stopping)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def _work(
-    store: Store, run_id: str, device: str, attempt: int | None, give_back: str | None, stopping: threading.Event
+    store: Store,
+    run_id: str,
+    device: str,
+    attempt: int | None,
+    give_back: str | None,
+    profile: bool,
+    stopping: threading.Event,
 ) -> Run:
     if attempt is not None:
         store.adopt(run_id, attempt)  # before torch is loaded: until then we cannot be told from our scheduler
@@ -171,7 +191,8 @@ def _work(
         attempt = store.claim(run_id, device)
     run = store.get(run_id)
     status, reason = "failed", None
-    with StoreRecorder(store, run, attempt, stopping) as recorder:
+    profiler = Profiler(store, run) if profile else None
+    with StoreRecorder(store, run, attempt, stopping, profiler) as recorder:
         try:
             checkpoint, damaged = files.newest_whole(store, run)
             for path in damaged:
@@ -185,6 +206,8 @@ def _work(
             lines = str(error).strip().splitlines() or [""]
             reason = f"{type(error).__name__}: {lines[0]}"
         recorder.flush()
+        if profiler:
+            profiler.close()
     if status == "stopped" and give_back and not recorder.told:
         status, reason = "queued", give_back
     store.finish(run_id, attempt, status, reason)
@@ -198,8 +221,10 @@ def main() -> None:
     parser.add_argument("--home", required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--attempt", type=int)
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
-    run = work(open_store(arguments.home), arguments.run, arguments.device, arguments.attempt)
+    store = open_store(arguments.home)
+    run = work(store, arguments.run, arguments.device, arguments.attempt, profile=arguments.profile)
     sys.exit(1 if run.status == "failed" else 0)
 
 

@@ -1,5 +1,6 @@
 """`dreamctl run` and its worker, with real processes: finishing, stopping, being killed, resuming."""
 
+import gzip
 import json
 import os
 import signal
@@ -58,6 +59,23 @@ def test_a_run_is_on_record(whole):
     assert len(list((folder / "episodes").glob("*.npz"))) == 10
     assert json.loads((folder / "config.json").read_text())["config"] == shown["config"]
     assert {a["kind"] for a in shown["artifacts"]} == {"config", "video", "prediction", "strip"}
+
+
+def test_a_profile_says_where_time_goes(tmp_path):
+    done = quick_run("--profile", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    store = open_store(tmp_path)
+    (run,) = store.runs()
+    table = (store.folder(run.id) / "profile" / "table.txt").read_text()
+    phases = dict(line.split() for line in table.splitlines()[1:7])
+    assert phases.keys() == {"batch", "checkpoint", "episode", "evaluation", "replay", "update"}
+    assert all(float(seconds) >= 0 for seconds in phases.values()) and "aten::mm" in table
+    trace = json.loads(gzip.decompress((store.folder(run.id) / "profile" / "trace.json.gz").read_bytes()))
+    assert any(event.get("name") == "aten::mm" for event in trace["traceEvents"])
+    assert {a.path for a in store.artifacts(run.id) if a.kind == "profile"} == {
+        "profile/table.txt",
+        "profile/trace.json.gz",
+    }
 
 
 def test_no_checkpoints_pile_up(whole):

@@ -1,0 +1,99 @@
+"""All that is to be measured on a GPU, as one command: `python -m benchmarks.gpu OUT [--minutes 9]`.
+
+In this order, each with a time limit of its own, so that what fails or hangs costs no more than that: one update
+(recorded, eager, plain), rendering and acting, environment steps per second with and without overlap and with 1, 2
+and 4 runs at once, replay, one update by torch.compile; then for the rest of the time a real run, recorded in
+OUT/home. Given again it leaves out what OUT holds already and goes on with the run. On a machine without a GPU:
+--device cpu --preset smoke tries it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from dreamctl.store import open_store
+
+_RUN = "real"
+
+
+def steps(preset: str, device: str, overlap: int) -> dict[str, tuple[int, list[str]]]:
+    """Name: seconds allowed and the module with its arguments."""
+    sizes = ["--size", "paper"] if preset == "paper" else ["--size", "tiny"]
+    common = ["--device", device, "--json"]
+    training = ["training", "--preset", preset, "--episodes", "5", *common]
+    return {
+        "update": (120, ["update", *sizes, *common]),
+        "collection": (60, ["collection", "--repeat", "50", "--json"]),
+        "training": (90, [*training, "--overlap", "0", "--overlap", str(overlap)]),
+        "training_2": (90, [*training, "--overlap", str(overlap), "--parallel", "2"]),
+        "training_4": (90, [*training, "--overlap", str(overlap), "--parallel", "4"]),
+        "replay": (60, ["replay", "--preset", preset, "--episodes", "100", *common]),
+        "compiled": (150, ["update", "--compiled", *sizes, *common]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=9.0, help="of this call, the run included")
+    parser.add_argument("--only-run", action="store_true", help="nothing but the run")
+    parser.add_argument("--task", default="walker_walk")
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--overlap", type=int, default=3)
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the run")
+    arguments = parser.parse_args()
+    end = time.monotonic() + 60 * arguments.minutes
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    for name, (limit, command) in steps(arguments.preset, arguments.device, arguments.overlap).items():
+        path = out / f"{name}.json"
+        if arguments.only_run or path.exists() or time.monotonic() + limit > end:
+            continue
+        print(f"{name}: python -m benchmarks.{' '.join(command)}", flush=True)
+        begin = time.monotonic()
+        with (out / f"{name}.log").open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+            try:
+                printed, _ = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                print(f"  stopped after {limit} s", flush=True)
+                continue
+        if process.returncode == 0:
+            path.write_bytes(printed)
+            print(printed.decode(), flush=True)
+        else:
+            print(f"  exit code {process.returncode}: {(out / f'{name}.log').read_text()[-2000:]}", flush=True)
+        print(f"  {time.monotonic() - begin:.0f} s", flush=True)
+    train(arguments, out / "home", end)
+
+
+def train(arguments: argparse.Namespace, home: Path, end: float) -> None:
+    """Begin the run or go on with it, until it is finished or the time is over; then it stops with a checkpoint."""
+    settings = [part for item in arguments.set for part in ("--set", item)]
+    fresh = [arguments.task, "--preset", arguments.preset, "--name", _RUN, "--set", f"overlap={arguments.overlap}"]
+    known = home.exists() and open_store(home, create=False).runs()
+    command = ["run", *(["--resume", _RUN] if known else [*fresh, *settings])]
+    command = [sys.executable, "-m", "dreamctl", *command, "--device", arguments.device, "--home", str(home)]
+    process = subprocess.Popen(command)
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(1)
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()
