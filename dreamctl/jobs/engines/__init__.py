@@ -20,16 +20,16 @@ def check(name: str, resources: Sequence[str]) -> dict[str, str]:
     """Raises `BadInput` for an engine that is not installed; returns the resources ("key=value") by key."""
     if name not in NAMES:
         raise BadInput(f"--executor is local, {' or '.join(NAMES)}, not {name!r}")
-    if name == "slurm" and shutil.which("sbatch") is None:
-        raise BadInput("there is no sbatch here: --executor slurm works where jobs of a Slurm cluster are submitted")
-    if name == "ray" and importlib.util.find_spec("ray") is None:
-        raise BadInput("Ray is not installed: pip install 'dreamctl[ray]'")
     given = {}
     for text in resources:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise BadInput(f"--resource is KEY=VALUE, not {text!r}")
         given[key] = value
+    if name == "slurm" and shutil.which("sbatch") is None:
+        raise BadInput("there is no sbatch here: --executor slurm works where jobs of a Slurm cluster are submitted")
+    if name == "ray" and importlib.util.find_spec("ray") is None:
+        raise BadInput("Ray is not installed: pip install 'dreamctl[ray]'")
     return given
 
 

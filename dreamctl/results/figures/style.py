@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,16 +59,17 @@ def panels(count: int, x_label: str = "Environment Steps", powers: bool = True) 
 
 
 def legend(figure: Figure, axes: Sequence[Axes], order: Sequence[str] = ()) -> None:
-    """One legend under all panels, in as many columns as fit; the labels in `order` come first."""
+    """One legend under all panels, in one row if it fits, else in even rows; the labels in `order` come first."""
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     first = [label for label in order if label in found]
     handles = {label: found[label] for label in (*first, *(label for label in found if label not in first))}
-    columns = int(WIDTH / (_HANDLE + _CHARACTER * max(map(len, handles))))
+    widths = [_HANDLE + _CHARACTER * len(label) for label in handles]
+    rows = 1 if sum(widths) <= WIDTH else math.ceil(len(widths) / max(1, int(WIDTH / max(widths))))
     figure.legend(
         handles.values(),
         handles.keys(),
         loc="outside lower center",
-        ncols=max(1, min(columns, len(handles))),
+        ncols=math.ceil(len(widths) / rows),
         handlelength=1.5,
         columnspacing=1,
     )
