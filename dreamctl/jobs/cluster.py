@@ -11,7 +11,7 @@ from typing import Protocol
 
 from dreamctl.errors import RunFailed
 from dreamctl.jobs import launch
-from dreamctl.store import Store
+from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
 
 _BARREN = 3  # jobs that end before they take a run on, after which something is wrong with all of them
@@ -87,7 +87,7 @@ class Cluster:
             self.store.request_stop(run.id)
         self.engine.cancel(self.jobs, kill=True)
 
-    def _running(self):  # type: ignore[no-untyped-def]
+    def _running(self) -> list[Run]:
         return [run for run in self.store.members(self.sweep.id) if run.status == "running" and run.job in self.jobs]
 
     def _idle(self) -> set[str]:

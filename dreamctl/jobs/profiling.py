@@ -6,6 +6,7 @@ table.txt      the phases of the run up to its last episode; the operations of t
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamctl.store import Run, Store
@@ -54,7 +55,7 @@ class Profiler:
         operations = profile.key_averages().table(sort_by=sort, row_limit=_ROWS, max_name_column_width=48)
         self.table = f"{_COUNT} updates, and what was done between them:\n{operations}"
 
-    def _folder(self):  # type: ignore[no-untyped-def]
+    def _folder(self) -> Path:
         folder = self.store.folder(self.run.id) / "profile"
         folder.mkdir(exist_ok=True)
         return folder
