@@ -60,7 +60,7 @@ def summary(run: Any) -> dict[str, Any]:
     """A run in `ls --json`. Times are UTC seconds since the epoch; score is the latest evaluation's mean return."""
     keys = (
         "id", "name", "task", "method", "objective", "seed", "preset", "status", "reason", "env_steps", "steps",
-        "updates", "score", "best_score", "tags", "digest", "device", "host", "job", "attempt", "created_at", "started_at",
-        "finished_at", "git_commit", "git_dirty",
+        "updates", "score", "best_score", "tags", "digest", "device", "host", "job", "attempt", "created_at",
+        "started_at", "finished_at", "git_commit", "git_dirty",
     )  # fmt: skip
     return {key: getattr(run, key) for key in keys}
