@@ -38,7 +38,10 @@ class Job(NamedTuple):
 
 
 class Collector:
-    """A process that plays one job after the other. It ends with its parent."""
+    """A process that plays one job after the other. It ends with its parent.
+
+    It is handed a job when the result of the one before has been taken, so that never both sides are writing.
+    """
 
     def __init__(self, task: str, config: Config, seed: int) -> None:
         self.jobs: deque[Job] = deque()  # given and not taken yet
@@ -51,7 +54,8 @@ class Collector:
     def give(self, job: Job) -> None:
         """Have a job played after those that were given before."""
         self.jobs.append(job)
-        self._pipe.send(job)
+        if len(self.jobs) == 1:
+            self._pipe.send(job)
 
     def take(self, waiting: Callable[[], None]) -> Any:
         """What the oldest job came to: an `Episode` or an `Assessment`. Calls `waiting` until it is there."""
@@ -62,6 +66,8 @@ class Collector:
         except EOFError:
             raise RuntimeError(f"the process that plays episodes died (exit code {self._process.exitcode})") from None
         self.jobs.popleft()
+        if self.jobs:
+            self._pipe.send(self.jobs[0])
         return result
 
     @property

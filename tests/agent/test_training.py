@@ -196,6 +196,22 @@ def test_overlapped_episodes_are_played_with_the_parameters_of_two_iterations_ag
     assert recorder.evaluations.keys() == {80, 160, 240} and recorder.predictions == [80, 160, 240]
 
 
+def test_jobs_given_faster_than_taken_do_not_block(overlapped):
+    """Neither a job nor a result fits into a pipe."""
+    agent = dreamer.Dreamer(make("smoke", dict(OVERLAPPED.to_dict(), units=600, episode_length=400)), 1, 5)
+    player = collector.Collector("pendulum_swingup", agent.config, 5)
+    try:
+        for number in range(3):
+            player.give(collector.Job(number, 2, agent.vector().numpy()))
+        environment = training.Environment(training.tasks.get("pendulum_swingup"), agent.config)
+        for number in range(3):
+            found = player.take(lambda: None)
+            assert found.returns == rollout.assess(agent, environment, 5, number, 2).returns
+        assert not player.jobs and not player.ready
+    finally:
+        player.close()
+
+
 class StopThere(Recorder):
     """Stops where training has come to these environment steps and updates."""
 
