@@ -1,13 +1,15 @@
 """Environment steps per second, end to end: `python -m benchmarks.training [--preset paper] [--overlap 0 --overlap 2]`.
 
-Trains from the start, in a folder that is thrown away, for `--episodes` episodes of the agent, and times them without
-the first (a GPU records its graph, processes begin). No evaluations. With --parallel N, N such trainings at once.
+Trains from the start, in a folder that is thrown away, and times `--episodes` episodes of the agent (with overlap: as
+many more as make whole rounds of the players), after a first round that it does not time: a GPU records its graph then,
+processes begin. No evaluations. With --parallel N, N such trainings at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,8 @@ from benchmarks.machine import describe
 class Watch:
     """A recorder that only looks at the clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
+        self.first = first  # episodes that are not timed
         self.ends: list[float] = []  # of episodes
         self.phases: defaultdict[str, float] = defaultdict(float)
 
@@ -35,7 +38,7 @@ class Watch:
         if values.get("train/updates"):
             self.ends.append(time.perf_counter())
             for name, value in values.items():
-                if name.endswith("_seconds") and len(self.ends) > 1:
+                if name.endswith("_seconds") and len(self.ends) > self.first:
                     self.phases[name[5:-8]] += value
 
     def evaluation(self, *_: Any) -> None: ...
@@ -48,14 +51,16 @@ class Watch:
 def measure(preset: str, task: str, overlap: int, episodes: int, device: str, settings: dict[str, str]) -> dict:
     """Environment steps per second and the seconds of each phase in 1,000 of them."""
     base = make(preset, settings)
-    steps = (base.seed_episodes + episodes) * base.episode_length
+    players = max(1, overlap)  # episodes that were played at the same time end together: only whole rounds are timed
+    timed = players * math.ceil(episodes / players)
+    steps = (base.seed_episodes + players + timed) * base.episode_length
     quiet = {"steps": steps, "overlap": overlap, "eval_every": 10**9, "checkpoint_every": 10**9, "final_episodes": 1}
-    watch = Watch()
+    watch = Watch(players)
     with tempfile.TemporaryDirectory() as folder:
         training.train(task, make(preset, settings | quiet), 0, Path(folder), watch, device)
-    timed = (len(watch.ends) - 1) * base.episode_length
-    rate = timed / (watch.ends[-1] - watch.ends[0])
-    phases = {name: 1000 * seconds / timed for name, seconds in watch.phases.items()}
+    env_steps = timed * base.episode_length
+    rate = env_steps / (watch.ends[-1] - watch.ends[players - 1])
+    phases = {name: 1000 * seconds / env_steps for name, seconds in watch.phases.items()}
     return {"overlap": overlap, "env_steps_per_second": rate, "hours_per_million": 1e6 / rate / 3600, "phases": phases}
 
 
