@@ -221,7 +221,7 @@ _OFFICIAL: dict[str, Any] = dict(
 )
 
 _TINY: dict[str, Any] = dict(  # docs/tiny.md says how it was found
-    steps=200_000,
+    steps=300_000,
     action_repeat=4,
     image_size=32,
     render="fast",
@@ -234,7 +234,7 @@ _TINY: dict[str, Any] = dict(  # docs/tiny.md says how it was found
     hidden=100,
     depth=8,
     units=100,
-    kl_scale=0.1,
+    kl_scale=0.3,
     free_nats=0.0,
     model_lr=2e-3,
     horizon=8,
