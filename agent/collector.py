@@ -8,9 +8,12 @@ checkpoint is written is in it, as jobs with their parameters, and played again 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -24,6 +27,7 @@ from agent.environment import Environment
 from agent.rollout import assess, training_episode
 
 _POLL = 0.1  # seconds between two calls of `waiting`
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # meant for the run, which decides what becomes of its players
 
 
 class Job(NamedTuple):
@@ -38,7 +42,7 @@ class Job(NamedTuple):
 
 
 class Collector:
-    """A process that plays one job after the other. It ends with its parent.
+    """A process that plays one job after the other. It ends with its parent, at the next decision at the latest.
 
     It is handed a job when the result of the one before has been taken, so that never both sides are writing.
     """
@@ -48,26 +52,28 @@ class Collector:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, task, config, seed))
+        resource_tracker.ensure_running()  # else begun by `start`, and it unblocks the signals
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the process inherits that
         self._process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
 
     def give(self, job: Job) -> None:
         """Have a job played after those that were given before."""
         self.jobs.append(job)
         if len(self.jobs) == 1:
-            self._pipe.send(job)
+            with self._alive():
+                self._pipe.send(job)
 
     def take(self, waiting: Callable[[], None]) -> Any:
         """What the oldest job came to: an `Episode` or an `Assessment`. Calls `waiting` until it is there."""
         while not self._pipe.poll(_POLL):
             waiting()
-        try:
+        with self._alive():
             result = self._pipe.recv()
-        except EOFError:
-            raise RuntimeError(f"the process that plays episodes died (exit code {self._process.exitcode})") from None
-        self.jobs.popleft()
-        if self.jobs:
-            self._pipe.send(self.jobs[0])
+            self.jobs.popleft()
+            if self.jobs:
+                self._pipe.send(self.jobs[0])
         return result
 
     @property
@@ -80,10 +86,16 @@ class Collector:
         self._process.kill()
         self._process.join()
 
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError):
+            self._process.join(5)
+            raise RuntimeError(f"the process that plays episodes died (exit code {self._process.exitcode})") from None
+
 
 def _work(pipe: Connection, task: str, config: Config, seed: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the run: the parent decides what becomes of us
-        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)  # the other cores belong to the updates; and sums keep their order
     environment = Environment(tasks.get(task), config)
     agent = Dreamer(config, tasks.get(task).action_size, seed)
@@ -92,8 +104,15 @@ def _work(pipe: Connection, task: str, config: Config, seed: int) -> None:
             job = pipe.recv()
             agent.load_vector(torch.from_numpy(job.parameters))
             if job.episodes:
-                pipe.send(assess(agent, environment, seed, job.number, job.episodes))
+                pipe.send(assess(agent, environment, seed, job.number, job.episodes, _with_parent))
             else:
-                pipe.send(training_episode(agent, environment, seed, job.number))
+                pipe.send(training_episode(agent, environment, seed, job.number, _with_parent))
         except (EOFError, BrokenPipeError):  # the parent is gone
             return
+
+
+def _with_parent() -> None:
+    """End this process if the run that it plays for was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:
+        os._exit(1)

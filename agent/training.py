@@ -41,7 +41,7 @@ class Recorder(Protocol):
     def scalars(self, env_steps: int, values: Mapping[str, float]) -> None:
         """Metrics, once per iteration and evaluation."""
 
-    def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray | None, final: bool) -> None:
+    def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray, final: bool) -> None:
         """Returns of evaluation episodes; video: the first one's images, [T + 1, S, S, 3] uint8."""
 
     def prediction(self, env_steps: int, truth: np.ndarray, model: np.ndarray) -> None:
@@ -123,9 +123,10 @@ class Run:
         if self.evaluated < self.env_steps and (self.done or self.passed(self.config.eval_every)):
             with self.timed("evaluation"):
                 self.evaluate()
-        while self.examiner and self.examiner.jobs and (self.done or self.examiner.ready):
-            env_steps = self.examiner.jobs[0].number
-            self.record(env_steps, self.examiner.take(self._waiting))
+        # one evaluation may be on its way, no more, so that a slow examiner does not fall ever further behind
+        while (them := self.examiner) and them.jobs and (self.done or them.ready or len(them.jobs) > 1):
+            env_steps = them.jobs[0].number
+            self.record(env_steps, them.take(self._waiting))
         if self.done or self.passed(self.config.checkpoint_every):
             with self.timed("checkpoint"):
                 self.save()

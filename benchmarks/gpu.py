@@ -20,6 +20,7 @@ from pathlib import Path
 from dreamctl.store import open_store
 
 _RUN = "real"
+_ENDING = 60  # seconds that the run gets for its checkpoint and its copy in MLflow
 
 
 def steps(preset: str, device: str, overlap: int) -> dict[str, tuple[int, list[str]]]:
@@ -88,7 +89,7 @@ def train(arguments: argparse.Namespace, home: Path, end: float) -> None:
     command = ["run", *(["--resume", _RUN] if known else [*fresh, *settings])]
     command = [sys.executable, "-m", "dreamctl", *command, "--device", arguments.device, "--home", str(home)]
     process = subprocess.Popen(command)
-    while process.poll() is None and time.monotonic() < end:
+    while process.poll() is None and time.monotonic() < end - _ENDING:
         time.sleep(1)
     if process.poll() is None:
         process.send_signal(signal.SIGINT)

@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.parallel > 1:
-        command = [sys.executable, "-m", "benchmarks.training", *_without_parallel(sys.argv[1:]), "--json"]
+        command = [sys.executable, "-m", "benchmarks.training", *sys.argv[1:], "--parallel", "1", "--json"]
         processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(arguments.parallel)]
         each = [json.loads(process.communicate()[0]) for process in processes]
         found = each[0]
@@ -101,11 +101,6 @@ def main() -> None:
         phases = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result["phases"].items())
         rate, hours = result["env_steps_per_second"], result["hours_per_million"]
         print(f"{result['overlap']:8}{rate:14.1f}{hours:12.2f}   {phases}")
-
-
-def _without_parallel(arguments: list[str]) -> list[str]:
-    at = arguments.index("--parallel")
-    return [argument for argument in arguments[:at] + arguments[at + 2 :] if argument != "--json"]
 
 
 if __name__ == "__main__":

@@ -70,6 +70,8 @@ def sweep(
         return
     if json:
         raise BadInput("--json goes with --dry-run; of a sweep at work: dreamctl status --json")
+    if inline and executor != "local":
+        raise BadInput("--inline trains in this process: leave --executor away")
     if executor != "local":
         given = engines.check(executor, resource or [])
     else:

@@ -1,20 +1,23 @@
 """Working through a sweep with another engine's jobs: as many as there are runs waiting, no more.
 
 Which job trains which run is settled in the run database when a job begins (`jobs.pull`). So this process may be killed
-and begun again, or run twice, like any other scheduler: the jobs go on without it.
+and begun again, or run twice, like any other scheduler. Slurm's jobs go on without it, Ray's end with it; their runs
+wait for the next one.
 """
 
 from __future__ import annotations
 
 import subprocess
+import time
 from typing import Protocol
 
-from dreamctl.errors import RunFailed
+from dreamctl.errors import BadInput, RunFailed
 from dreamctl.jobs import launch
 from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
 
 _BARREN = 3  # jobs that end before they take a run on, after which something is wrong with all of them
+_PATIENCE = 600.0  # seconds that an engine may be silent: its controller may be begun again meanwhile
 
 
 class Engine(Protocol):
@@ -24,7 +27,10 @@ class Engine(Protocol):
         """Ask for so many jobs, each of which pulls a run of the sweep."""
 
     def jobs(self) -> set[str]:
-        """The jobs of the sweep that wait, run or are about to end, by the names that runs carry as `job`."""
+        """The jobs of the sweep that wait, run or are about to end, by the names that runs carry as `job`.
+
+        Raises `BadInput` when the engine does not answer.
+        """
 
     def failure(self, job: str) -> str | None:
         """Why a job that is no longer among `jobs` ended, unless it came to its regular end."""
@@ -42,6 +48,9 @@ class Cluster:
         self.stopping = False
         self.mirror: subprocess.Popen[bytes] | None = None
         self._barren = 0
+        self._answered = time.monotonic()  # when the engine last did
+        self._begun: set[tuple[str, int]] = set()  # runs that were seen running, and their attempts
+        self._dismissed: set[str] = set()  # jobs without a run that were cancelled
 
     @property
     def done(self) -> bool:
@@ -54,37 +63,45 @@ class Cluster:
     def step(self) -> None:
         """Look after the jobs that have ended, then ask for as many as there are runs that wait for one.
 
-        Raises `RunFailed` when jobs end again and again before they take a run on.
+        Raises `RunFailed` when jobs end again and again before they take a run on, `BadInput` when the engine refuses
+        a job or does not answer for long.
         """
-        ended, self.jobs = self.jobs, self.engine.jobs()
-        for job in ended - self.jobs:
+        try:
+            jobs = self.engine.jobs()
+        except BadInput:
+            if time.monotonic() - self._answered > _PATIENCE:
+                raise
+            return
+        self._answered = time.monotonic()
+        ended, self.jobs = self.jobs - jobs, jobs
+        for job in ended:
             self._ended(job)
         self.store.reap()
+        begun = {(run.id, run.attempt) for run in self._running()}
+        if begun - self._begun:  # a mirror ends when nothing runs, and jobs may wait for days
+            self._begun |= begun
+            self.mirror = launch.keep_mirror(self.store, self.mirror)
         if self.stopping:
+            self._dismiss()
             return
         counts = self.store.counts(self.sweep.id)
-        idle = self._idle()
         if not counts.get("queued", 0):
             if not counts.get("running", 0):
-                self.engine.cancel(idle)  # there is nothing left for them
+                self._dismiss()  # there is nothing left for them
             return
-        if counts["queued"] > len(idle) and not self.store.find_sweep(self.sweep.name).paused:
-            self.engine.submit(counts["queued"] - len(idle))
+        missing = counts["queued"] - len(self._idle())
+        if missing > 0 and not self.store.find_sweep(self.sweep.name).paused:
+            self.engine.submit(missing)
             self.jobs |= self.engine.jobs()
-            self.mirror = launch.keep_mirror(self.store, self.mirror)
 
     def stop(self) -> None:
         """Begin no more runs; let those at work end with a checkpoint."""
         self.stopping = True
-        self.engine.cancel(self._idle())
-        for run in self._running():
-            self.store.request_stop(run.id)
+        self._dismiss()
 
     def kill(self) -> None:
         """End all jobs at once; checkpoints and episodes remain, and the runs count as stopped."""
-        self.stopping = True
-        for run in self._running():
-            self.store.request_stop(run.id)
+        self.stop()
         self.engine.cancel(self.jobs, kill=True)
 
     def _running(self) -> list[Run]:
@@ -94,6 +111,15 @@ class Cluster:
         """The jobs without a run: they wait or begin."""
         return self.jobs - {run.job for run in self._running()}
 
+    def _dismiss(self) -> None:
+        """End jobs that have no run yet; have the others stop."""
+        for run in self._running():
+            if not run.stop_requested:
+                self.store.request_stop(run.id)
+        idle = self._idle() - self._dismissed
+        self._dismissed |= idle
+        self.engine.cancel(idle)
+
     def _ended(self, job: str) -> None:
         """A job is gone: if it left a run behind, that one goes back to the queue."""
         failure = self.engine.failure(job)
@@ -101,6 +127,8 @@ class Cluster:
         for run in runs:
             if run.status == "running":
                 self.store.bury(run, f"job {job} is gone ({failure or 'ended'})")
+        if self.stopping:  # most of them because we cancelled them
+            return
         self._barren = self._barren + 1 if failure and not runs else 0
         if self._barren == _BARREN:
             raise RunFailed(f"{_BARREN} jobs ended before they took a run on; the last, {job}: {failure}")

@@ -6,6 +6,7 @@ table.txt      the phases of the run up to its last episode; the operations of t
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,15 @@ class Profiler:
             self._write(self.profile)
 
     def close(self) -> None:
-        """Write the table, with the phases of the run as its metrics tell them."""
+        """Write the table, with the phases of the run as its metrics tell them. A full disk costs only the table."""
+        if self.profile is not None and not self.table:
+            self.profile.stop()  # the run ended among the traced updates
+        try:
+            self._write_table()
+        except OSError as error:
+            print(f"warning: no profile: {error}", file=sys.stderr, flush=True)
+
+    def _write_table(self) -> None:
         lines = [f"{'phase':12}{'seconds':>12}"]
         for name in sorted(self.store.last_scalars(self.run.id)):
             if name.startswith("time/") and name.endswith("_seconds"):

@@ -73,13 +73,11 @@ class StoreRecorder:
         if "train/return" in values:
             print(f"{env_steps:>9,} env steps  train/return {values['train/return']:7.1f}", flush=True)
 
-    def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray | None, final: bool) -> None:
+    def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray, final: bool) -> None:
         """Record an evaluation and its video."""
-        path = None
-        if video is not None:
-            path = f"videos/{env_steps:010d}.gif"
-            pictures.save_gif(self.store.folder(self.run.id) / path, video)
-            self.store.record_artifact(self.run.id, path=path, kind="video")
+        path = f"videos/{env_steps:010d}.gif"
+        pictures.save_gif(self.store.folder(self.run.id) / path, video)
+        self.store.record_artifact(self.run.id, path=path, kind="video")
         row = self.store.record_evaluation(
             self.run.id,
             attempt=self.attempt,

@@ -1,11 +1,15 @@
 """Algorithm 1 end to end at small size: schedule, determinism, exact resumption, checkpoints."""
 
 import dataclasses
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -210,6 +214,47 @@ def test_jobs_given_faster_than_taken_do_not_block(overlapped):
         assert not player.jobs and not player.ready
     finally:
         player.close()
+
+
+def test_the_death_of_a_player_is_told(overlapped):
+    agent = dreamer.Dreamer(OVERLAPPED, 1, 5)
+    for seconds in (0, 10):  # perhaps while it is written to; surely before
+        player = collector.Collector("pendulum_swingup", OVERLAPPED, 5)
+        player._process.kill()
+        player._process.join(seconds)
+        with pytest.raises(RuntimeError, match=r"plays episodes died \(exit code -9\)"):
+            player.give(collector.Job(2, 0, agent.vector().numpy()))
+            player.take(lambda: None)
+
+
+PLAYING = """
+from agent import collector, dreamer
+from agent.config import make
+
+if __name__ == "__main__":
+    config = make("smoke")
+    player = collector.Collector("pendulum_swingup", config, 5)
+    print(player._process.pid, flush=True)
+    player.give(collector.Job(2, 100, dreamer.Dreamer(config, 1, 5).vector().numpy()))
+    print("given", flush=True)
+    player.take(lambda: None)
+"""
+
+
+def test_a_player_outlives_signals_but_not_its_run(tmp_path):
+    """Ctrl-C reaches all processes of a terminal, at any time; kill -9 only the run."""
+    (tmp_path / "run.py").write_text(PLAYING)
+    environment = dict(os.environ, PYTHONPATH=os.getcwd())
+    run = subprocess.Popen([sys.executable, tmp_path / "run.py"], stdout=subprocess.PIPE, text=True, env=environment)
+    player = psutil.Process(int(run.stdout.readline()))
+    for number in (signal.SIGINT, signal.SIGTERM):  # it has not begun to work yet
+        player.send_signal(number)
+    assert run.stdout.readline() == "given\n"
+    time.sleep(1)
+    assert player.is_running() and player.status() != psutil.STATUS_ZOMBIE
+    run.kill()
+    run.wait()
+    player.wait(20)
 
 
 class StopThere(Recorder):

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from dreamctl.errors import BadInput, RunFailed
+from dreamctl.jobs import cluster as cluster_module
 from dreamctl.jobs import engines, launch
 from dreamctl.jobs.cluster import Cluster
 from dreamctl.jobs.scheduler import enroll
@@ -22,6 +23,7 @@ class Processes:
     def __init__(self, home, sweep, program=("dreamctl.jobs.pull",)):
         self.home, self.sweep, self.program = home, sweep, program
         self.waiting, self.running, self.codes, self.asked = [], {}, {}, 0
+        self.silent = False
 
     def submit(self, count):
         for _ in range(count):
@@ -29,6 +31,8 @@ class Processes:
             self.asked += 1
 
     def jobs(self):
+        if self.silent:
+            raise BadInput("no answer")
         for job, process in list(self.running.items()):
             if process.poll() is not None:
                 self.codes[job] = self.running.pop(job).returncode
@@ -43,6 +47,7 @@ class Processes:
         return f"exit code {self.codes[job]}" if self.codes.get(job) else None
 
     def cancel(self, jobs, kill=False):
+        self.codes |= {job: "cancelled" for job in self.waiting if job in jobs}
         self.waiting = [job for job in self.waiting if job not in jobs]
         for job in jobs & self.running.keys():
             self.running[job].send_signal(signal.SIGKILL if kill else signal.SIGTERM)
@@ -104,6 +109,38 @@ def test_a_stop_asked_for_is_no_giving_back(cluster):
     assert not cluster.engine.jobs()
 
 
+def test_stopping_with_many_idle_jobs_is_no_error(cluster):
+    go_on(cluster, lambda: len(training(cluster)) == 2)
+    cluster.engine.submit(4)
+    cluster.step()
+    cluster.stop()
+    cluster.engine.submit(1)  # of another scheduler, or on its way when the stop came
+    go_on(cluster)
+    assert sorted(run.status for run in cluster.store.runs()) == ["queued", "stopped", "stopped"]
+    assert len([code for code in cluster.engine.codes.values() if code == "cancelled"]) >= 5
+
+
+def test_an_engine_may_be_silent_for_a_while(cluster, monkeypatch):
+    cluster.step()
+    cluster.engine.silent = True
+    cluster.step()
+    monkeypatch.setattr(cluster_module, "_PATIENCE", 0.0)
+    with pytest.raises(BadInput, match="no answer"):
+        cluster.step()
+    cluster.engine.silent = False
+    go_on(cluster, lambda: len(training(cluster)) == 1)
+    assert cluster.engine.asked == 3
+
+
+def test_a_mirror_is_begun_when_runs_begin(cluster, monkeypatch):
+    """Jobs may wait for longer than a mirror does."""
+    begun = []
+    monkeypatch.setattr(launch, "keep_mirror", lambda *_: begun.append(len(cluster.store.runs(status="running"))))
+    cluster.engine.submit(1)
+    go_on(cluster, lambda: training(cluster))
+    assert begun and begun[0] >= 1 and len(begun) <= 2
+
+
 def test_a_second_scheduler_asks_for_nothing_that_is_there(cluster):
     go_on(cluster, lambda: len(training(cluster)) == 2)
     other = Cluster(cluster.store, cluster.sweep, cluster.engine)
@@ -132,6 +169,14 @@ def test_engines_that_are_not_there(tmp_path, monkeypatch):
         engines.check("slurm", ["time"])
     done = cli("sweep", "horizon", "--executor", "slurm", home=tmp_path / "home", PATH=str(tmp_path))
     assert done.returncode == 2 and "no sbatch here" in done.stderr and not (tmp_path / "home").exists()
+    done = cli("sweep", "horizon", "--executor", "slurm", "--inline", home=tmp_path / "home")
+    assert done.returncode == 2 and "leave --executor away" in done.stderr
+
+
+def test_what_a_profile_holds_is_text(tmp_path):
+    """YAML takes 8:00:00 for a number in base 60."""
+    (tmp_path / "engines.yaml").write_text("slurm: {time: 8:00:00, mem: 16G}")
+    assert engines._profile(tmp_path / "engines.yaml") == {"slurm": {"time": "8:00:00", "mem": "16G"}}
 
 
 @pytest.mark.parametrize("text", ["- a", "slrm: {time: 1}", "slurm: 3", "slurm: ["])

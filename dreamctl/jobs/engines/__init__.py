@@ -6,7 +6,6 @@ import importlib.util
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from dreamctl.errors import BadInput
 from dreamctl.jobs.cluster import Engine
@@ -49,13 +48,13 @@ def open_engine(name: str, store: Store, sweep: Sweep, resources: Mapping[str, s
     return Ray(store, sweep, given)
 
 
-def _profile(path: Path) -> dict[str, dict[str, Any]]:
+def _profile(path: Path) -> dict[str, dict[str, str]]:
     import yaml
 
     if not path.is_file():
         return {}
     try:
-        found = yaml.safe_load(path.read_text()) or {}
+        found = yaml.load(path.read_text(), yaml.BaseLoader) or {}  # all values as text: 8:00:00 would be a number
     except yaml.YAMLError as error:
         raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict) or any(key not in NAMES or not isinstance(found[key], dict) for key in found):

@@ -30,9 +30,10 @@ class Ray:
             raise BadInput("there is no Ray cluster: ray start --head, or set RAY_ADDRESS") from None
         try:
             amounts = {key: float(value) for key, value in (_DEFAULT | dict(resources)).items()}
-        except ValueError:
-            raise BadInput(f"Ray's resources are numbers, not {dict(resources)}") from None
-        self._task = ray.remote(max_retries=0)(_train).options(**amounts)
+            self._task = ray.remote(max_retries=0)(_train).options(**amounts)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise BadInput(f"{dict(resources)} are no resources of a Ray task (num_gpus=0.5): {reason}") from None
         environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         self._arguments = (sweep.id, str(store.home.resolve()), launch.MALLOC | environment)
         self._refs: dict[str, Any] = {}
