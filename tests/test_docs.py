@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,15 @@ def test_commands_of_the_readme_exist():
     commands = set(get_command(app).commands)
     used = set(re.findall(r"^ *(?:\$ )?dreamctl (\w+)", (ROOT / "README.md").read_text(), re.M))
     assert used and used <= commands
+
+
+RECORDED = sorted((ROOT / "runs/recorded").glob("*/dreamctl.db"))
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.parent.name)
+def test_recorded_runs_are_read_without_being_written(recorded, tmp_path):
+    """Their schema is the newest: otherwise reading them would migrate files that git keeps."""
+    shutil.copy(recorded, tmp_path)
+    command = [sys.executable, "-m", "dreamctl", "ls", "--json", "--home", str(tmp_path)]
+    assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert (tmp_path / "dreamctl.db").read_bytes() == recorded.read_bytes()
