@@ -167,7 +167,8 @@ def _draw(name, choice, out, format, home) -> None:  # type: ignore[no-untyped-d
     store = open_store(home, create=False)
     paths, notes = draw(store, name, choice, out or folder(store, choice.sweep), _formats(format))
     for note in notes:
-        typer.echo(f"{name}: {note}{home_option(home)}", err=True)
+        where = home_option(home) if "dreamctl " in note else ""  # it ends with a command
+        typer.echo(f"{name}: {note}{where}", err=True)
     for path in paths:
         typer.echo(path)
     if out is None and any(sweep.name in (choice.sweep, SWEEPS.get(name)) for sweep in store.sweeps()):
