@@ -147,7 +147,8 @@ class Run:
         with self.timed("update"):  # on a GPU: until it is asked for
             metrics = self.agent.update(batch, self.updates)
         for name, value in metrics.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            # a copy: on a GPU the next update overwrites what this one returned
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
         self.updates += 1
         self.summed += 1
         self.recorder.progress(self.env_steps, self.updates)

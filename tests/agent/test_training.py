@@ -168,6 +168,23 @@ def test_every_method_with_every_objective(tmp_path, method, objective, device):
         assert first.evaluations | second.evaluations == once.evaluations
 
 
+def test_metrics_are_means_also_where_an_update_overwrites_what_the_last_one_returned(whole, tmp_path, monkeypatch):
+    """As a CUDA graph does."""
+
+    class Overwriting(dreamer.Captured):
+        def __call__(self, *arguments):
+            found = super().__call__(*arguments)
+            mine = self.__dict__.setdefault("mine", {name: value.clone() for name, value in found.items()})
+            for name, value in found.items():
+                mine[name].copy_(value)
+            return mine
+
+    monkeypatch.setattr(dreamer, "Captured", Overwriting)
+    recorder = Recorder()
+    train(tmp_path, recorder)
+    assert recorder.values == whole.values
+
+
 OVERLAPPED = dataclasses.replace(CONFIG, overlap=2)
 
 
