@@ -84,12 +84,13 @@ class Cluster:
         if self.stopping:
             self._dismiss()
             return
+        idle = len(self._idle())  # before the queue is read: a run taken on in between must not be asked for again
         counts = self.store.counts(self.sweep.id)
         if not counts.get("queued", 0):
             if not counts.get("running", 0):
                 self._dismiss()  # there is nothing left for them
             return
-        missing = counts["queued"] - len(self._idle())
+        missing = counts["queued"] - idle
         if missing > 0 and not self.store.find_sweep(self.sweep.name).paused:
             self.engine.submit(missing)
             self.jobs |= self.engine.jobs()

@@ -86,6 +86,20 @@ def test_there_is_a_job_for_each_waiting_run_and_no_more(cluster):
     assert "attempt 1 in job test:0" in log and "eval/return" in log
 
 
+def test_a_run_taken_on_while_the_queue_is_counted_gets_no_second_job(cluster, monkeypatch):
+    count = cluster.store.counts
+
+    def count_then_claim(sweep):
+        counts = count(sweep)
+        cluster.store.claim_next(sweep, "cpu", job="test:2")
+        return counts
+
+    cluster.step()
+    monkeypatch.setattr(cluster.store, "counts", count_then_claim)
+    cluster.step()
+    assert cluster.store.runs(job="test:2") and cluster.engine.asked == 3
+
+
 def test_a_job_told_to_end_gives_its_run_back_and_a_killed_one_is_found(cluster):
     go_on(cluster, lambda: len(training(cluster)) == 2)
     told, killed = training(cluster)
