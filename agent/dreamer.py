@@ -25,8 +25,8 @@ class Optimizer:
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, config: Config) -> None:
         self.parameters = list(parameters)
         self.clip = config.gradient_clip
-        on_gpu = self.parameters[0].is_cuda
-        self.adam = torch.optim.Adam(self.parameters, lr, eps=config.adam_epsilon, fused=True, capturable=on_gpu)
+        self.on_gpu = self.parameters[0].is_cuda
+        self.adam = torch.optim.Adam(self.parameters, lr, eps=config.adam_epsilon, fused=True, capturable=self.on_gpu)
 
     def step(self, loss: Tensor) -> Tensor:
         """One step down the gradient of `loss`; returns the gradient's norm before clipping."""
@@ -38,6 +38,12 @@ class Optimizer:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.adam.step()
         return norm
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take on what `adam.state_dict` gave, on any device."""
+        self.adam.load_state_dict(state)
+        for group in self.adam.param_groups:  # Adam keeps the other device's, with which a GPU could not record
+            group["capturable"] = self.on_gpu
 
 
 class Noise(NamedTuple):
@@ -155,7 +161,7 @@ class Dreamer:
         if self.behavior:
             self.behavior.load_state_dict(state["behavior"])
         for name, optimizer in self.optimizers.items():
-            optimizer.adam.load_state_dict(state["optimizers"][name])
+            optimizer.load_state_dict(state["optimizers"][name])
         self._learn = Captured(self.learn, self.device)  # optimisers have new states
 
 

@@ -185,6 +185,16 @@ def test_metrics_are_means_also_where_an_update_overwrites_what_the_last_one_ret
     assert recorder.values == whole.values
 
 
+def test_a_checkpoint_of_another_device_leaves_the_optimisers_as_this_one_needs_them():
+    """A CUDA graph records only Adam that is `capturable`, which is among what a checkpoint holds."""
+    agent = dreamer.Dreamer(CONFIG, 2, seed=0)
+    state = agent.state_dict()
+    for optimizer in state["optimizers"].values():
+        optimizer["param_groups"][0]["capturable"] = True  # as on a GPU
+    agent.load_state_dict(state)
+    assert [o.adam.param_groups[0]["capturable"] for o in agent.optimizers.values()] == [False] * 3
+
+
 OVERLAPPED = dataclasses.replace(CONFIG, overlap=2)
 
 
