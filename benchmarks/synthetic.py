@@ -29,7 +29,7 @@ _STEPS = np.arange(10_000, 2_000_001, 10_000)
 def returns(cell: RunSpec) -> np.ndarray:
     """Invented evaluation returns at 10,000, 20,000, ... environment steps: [200]."""
     config = cell.config
-    steps, means = published.curve(cell.task)
+    steps, means, *_ = published.curve(cell.task)
     factor = np.prod([_FACTORS.get(key, 1.0) for key in (config.method, config.objective, config.action_repeat)])
     if config.horizon != 20:
         reach = {"dreamer": 8.0, "no_value": 20.0, "planet": 12.0}[config.method]

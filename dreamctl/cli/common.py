@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,33 @@ Home = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 RunRef = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, name, or an unambiguous beginning of either.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda:N.")]
+
+
+class Interrupts:
+    """Counts Ctrl-C inside a `with`, which would otherwise break off whatever is being done: a view, a claim.
+
+    Who presses it a third time before the first is attended to gets out at once.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = 0
+
+    def __enter__(self) -> Interrupts:
+        self._before = signal.signal(signal.SIGINT, self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def take(self) -> int:
+        """How often it was pressed since this was last asked."""
+        pressed, self.pressed = self.pressed, 0
+        return pressed
+
+    def _count(self, *_: object) -> None:
+        self.pressed += 1
+        if self.pressed > 2:
+            raise KeyboardInterrupt
 
 
 def console() -> Console:

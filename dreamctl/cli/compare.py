@@ -11,6 +11,7 @@ from dreamctl.cli.common import Home, Json, console, print_json
 
 if TYPE_CHECKING:
     from dreamctl.results.comparison import Group
+    from dreamctl.store import Run
 
 
 def compare(
@@ -52,9 +53,8 @@ def compare(
     choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep)
     runs = selection.select(store, run or [], choice, mixed="preset" in keys)
     groups = comparison.compare(store, runs, keys, at, against)
-    short = [record.name for record in runs if at is not None and record.env_steps < at]
-    if short:
-        typer.echo(f"note: {len(short)} run(s) have not come to {at} environment steps and are left out", err=True)
+    for note in _remarks(runs, groups, at):
+        typer.echo(f"note: {note}", err=True)
     rows = [_row(group) for group in groups]
     if csv is not None:
         _write(csv, rows)
@@ -69,11 +69,30 @@ def compare(
         _print(groups, rows)
 
 
+def _remarks(runs: list[Run], groups: list[Group], at: int | None) -> list[str]:
+    """What makes groups less comparable than they look."""
+    from dreamctl.results import comparison, selection
+
+    notes = selection.remarks(runs) if at is None else []
+    behind = [run.name for run in runs if at is not None and run.env_steps < at]
+    if behind:
+        notes.append(f"{len(behind)} run(s) have not come to {at} environment steps and are left out")
+    if len({frozenset(group.scores) for group in groups}) > 1:
+        notes.append("the groups are not of the same tasks: choose some that all have, --task")
+    if at is None and any(group.name == comparison.PUBLISHED for group in groups):
+        notes.append("the published final scores are after 5e6 environment steps: --at STEPS compares at equal ones")
+    for group in groups:
+        if group.interval is None and group.runs:
+            notes.append(f"no interval for {group.name or 'all'}: there is a task with a single seed")
+    return notes
+
+
 def _row(group: Group) -> dict[str, Any]:
     values = group.values
     return {
         "group": group.name,
         "tasks": len(group.scores),
+        "seeds": len({run.seed for run in group.runs}) or None,
         "runs": len(values),
         "mean": float(values.mean()),
         "std": float(values.std()),
@@ -92,19 +111,20 @@ def _print(groups: list[Group], rows: list[dict[str, Any]]) -> None:
 
     out = console()
     table = Table(box=None, pad_edge=False)
-    for heading in ("GROUP", "TASKS", "RUNS", "MEAN", "STD", "MEDIAN", "IQM / 1000", "P(BETTER)"):
+    for heading in ("GROUP", "TASKS", "SEEDS", "RUNS", "MEAN", "STD", "MEDIAN", "IQM / 1000", "P(BETTER)"):
         table.add_column(heading, justify="left" if heading == "GROUP" else "right", no_wrap=heading != "GROUP")
     for row in rows:
         table.add_row(
             row["group"] or "all",
             str(row["tasks"]),
+            str(row["seeds"] or "-"),
             str(row["runs"]),
             *(f"{row[key]:.1f}" for key in ("mean", "std", "median")),
             _range(row["iqm"], row["iqm_interval"]),
             _range(row["improvement"], row["improvement_interval"]),
         )
     out.print(table)
-    reference = next((group.name for group in groups if group.improvement is None), "")
+    reference = next(group.name for group in groups if group.reference)
     if len(groups) > 1:
         out.print(
             f"P(better): probability that a run scores higher than one of {reference!r}; in brackets 95 % intervals"

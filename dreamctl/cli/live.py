@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import typer
 
-from dreamctl.cli.common import console, duration, number, steps
+from dreamctl.cli.common import Interrupts, console, duration, number, steps
 from dreamctl.store import Run, Store
 
 _POLL = 0.5  # seconds
@@ -20,22 +20,25 @@ def follow(store: Store, run_id: str, process: subprocess.Popen[bytes]) -> Run:
     view = _bar if console().is_terminal else _lines
     asked = False
     updates = view(store, run_id)
-    while True:
-        try:
+    with Interrupts() as interrupts:
+        while True:
             next(updates)
-            process.wait(_POLL)
-            next(updates)
-            updates.close()
-            break
-        except subprocess.TimeoutExpired:
-            continue
-        except KeyboardInterrupt:
-            if asked:
-                process.kill()
-            else:
-                typer.echo("\nstopping after this update, with a checkpoint; Ctrl-C again kills the worker", err=True)
-                process.terminate()
-            asked = True
+            try:
+                process.wait(_POLL)
+                break
+            except subprocess.TimeoutExpired:
+                pass
+            for _ in range(interrupts.take()):
+                if asked:
+                    process.kill()
+                else:
+                    typer.echo(
+                        "\nstopping after this update, with a checkpoint; Ctrl-C again kills the worker", err=True
+                    )
+                    process.terminate()
+                asked = True
+    next(updates)
+    updates.close()
     store.reap()
     store.abandon(run_id, "the worker ended before it began")
     return store.get(run_id)

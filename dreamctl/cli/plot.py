@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dreamctl.cli.common import Home, home_option, listed
-from dreamctl.results.figures import FIGURES, SWEEPS, folder
+from dreamctl.results.figures import FIGURES, drawn_from, folder
 
 app = typer.Typer(help="Draw pictures from stored runs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,7 +38,8 @@ def curves(
         list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs by id, name or an unambiguous beginning.")
     ] = None,
     by: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="A line for each value of this config field [default: all].")
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A line for each value of this field [default: of all that differ]."),
     ] = None,
     preset: Preset = None,
     tasks: Tasks = None,
@@ -46,27 +47,22 @@ def curves(
     seeds: Seeds = None,
     sweep: Sweep = None,
     until: Until = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The PNG [default: HOME/figures/curves.png]; PDF and CSV beside.")
-    ] = None,
+    width: Bin = None,
+    out: Out = None,
+    format: Format = "png,pdf",
     home: Home = None,
 ) -> None:
-    """Evaluation return over environment steps of any runs, seeds averaged: PNG, PDF and CSV."""
-    from dreamctl.errors import BadInput
+    """Evaluation return over environment steps of any runs, seeds averaged."""
     from dreamctl.results import selection
     from dreamctl.results.figures import curves as figure
     from dreamctl.store import open_store
 
-    if out is not None and out.suffix not in ("", ".png"):
-        raise BadInput(f"--out is the PNG's path, not {out.name!r}: PDF and CSV are written beside it")
     store = open_store(home, create=False)
-    choice = _choice(preset, tasks, methods, seeds, sweep)
+    choice = _choice(preset, tasks, methods, seeds, sweep, until, width)
     runs = selection.select(store, run or [], choice)
-    for left_out in [record.name for record in runs if record.score is None]:
-        typer.echo(f"note: {left_out} has not been evaluated yet and is left out", err=True)
-    stem = (out or store.home / "figures" / "curves.png").with_suffix("")
-    for path in figure.draw(store, runs, stem, tuple(by) if by else None, until):
-        typer.echo(path)
+    stem = (out or folder(store, sweep)) / "curves"
+    paths = figure.draw(store, runs, stem, tuple(by) if by else None, choice, _formats(format))
+    _report(store, "curves", selection.remarks(runs, until), paths, home, mirrored=out is None and sweep is not None)
 
 
 @app.command()
@@ -91,9 +87,9 @@ def final(
     store = open_store(home, create=False)
     choice = _choice(preset, tasks, methods, seeds, sweep, until)
     runs = selection.select(store, [], choice)
-    stem = (out or store.home / "figures") / f"final_{x}"
-    for path in figure.draw(store, runs, x, by, choice, stem, _formats(format)):
-        typer.echo(path)
+    stem = (out or folder(store, sweep)) / f"final_{x}"
+    paths = figure.draw(store, runs, x, by, choice, stem, _formats(format))
+    _report(store, "final", selection.remarks(runs, until), paths, home, mirrored=out is None and sweep is not None)
 
 
 @app.command()
@@ -166,15 +162,21 @@ def _draw(name, choice, out, format, home) -> None:  # type: ignore[no-untyped-d
 
     store = open_store(home, create=False)
     paths, notes = draw(store, name, choice, out or folder(store, choice.sweep), _formats(format))
+    of_a_sweep = any(sweep.name == choice.sweep or drawn_from(name, sweep.name) for sweep in store.sweeps())
+    _report(store, name, notes, paths, home, mirrored=out is None and of_a_sweep)
+
+
+def _report(store, name, notes, paths, home, mirrored) -> None:  # type: ignore[no-untyped-def]
+    """Say what was drawn and what there is to say of it; mirrored: the run of a sweep in MLflow gets it."""
     for note in notes:
         where = home_option(home) if "dreamctl " in note else ""  # it ends with a command
         typer.echo(f"{name}: {note}{where}", err=True)
     for path in paths:
         typer.echo(path)
-    if out is None and any(sweep.name in (choice.sweep, SWEEPS.get(name)) for sweep in store.sweeps()):
+    if mirrored:
         from dreamctl.jobs.launch import spawn_mirror
 
-        spawn_mirror(store)  # the sweep's run in MLflow gets it
+        spawn_mirror(store)
 
 
 def _choice(preset, tasks, methods, seeds, sweep, until=None, width=None, published=True, show_seeds=False):  # type: ignore[no-untyped-def]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamctl.cli.common import Home, Json, console, home_option, listed, print_json
+from dreamctl.cli.common import Home, Interrupts, Json, console, home_option, listed, print_json
 
 if TYPE_CHECKING:
     from dreamctl.jobs.cluster import Cluster
@@ -160,17 +160,17 @@ def _watch(scheduler: Scheduler | Cluster) -> None:
     import time
 
     views = _live(scheduler) if console().is_terminal else _lines(scheduler)
-    while not scheduler.done:
-        try:
+    with Interrupts() as interrupts:
+        while not scheduler.done:
             scheduler.step()
             next(views)
             time.sleep(_POLL)
-        except KeyboardInterrupt:
-            if scheduler.stopping:
-                scheduler.kill()
-            else:
-                typer.echo("\nstopping with checkpoints; Ctrl-C again kills the workers", err=True)
-                scheduler.stop()
+            for _ in range(interrupts.take()):
+                if scheduler.stopping:
+                    scheduler.kill()
+                else:
+                    typer.echo("\nstopping with checkpoints; Ctrl-C again kills the workers", err=True)
+                    scheduler.stop()
     next(views)
     views.close()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dreamctl.errors import BadInput
@@ -42,64 +43,86 @@ class Found:
 def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Sequence[str] | None = None) -> Found:
     """The runs of the built-in sweep `name`, told apart by the config fields `axes`.
 
-    tasks: those of the figure, if it does not show all of the sweep's. With `choice.sweep` the runs are those of that
+    tasks: those of the figure, if it does not show all of the sweep's. Without `choice.seeds` those of the sweep are
+    missed where they are not stored, but all that are stored are drawn. With `choice.sweep` the runs are those of that
     sweep, whatever their other settings. Raises `BadInput` when there is none.
     """
-    stored = store.runs() if choice.sweep is None else store.members(store.find_sweep(choice.sweep).id)
-    stored = [run for run in stored if run.score is not None and (choice.seeds is None or run.seed in choice.seeds)]
-    stored.sort(key=lambda run: run.env_steps)  # of a run that was done twice the one that came further is taken
-    preset = choice.preset or _only_preset(stored)
-    stored = [run for run in stored if run.preset == preset]
+    if choice.methods and len(choice.methods) > 1 and "method" not in axes:
+        raise BadInput(f"this figure is of one method, not of {', '.join(choice.methods)}: choose one")
     if choice.sweep is not None:
-        return _all(stored, axes, choice)
-    wanted = choice.tasks or (tuple(tasks) if tasks else None)
-    request = Request(wanted, choice.methods if "method" in axes else None, "1", preset)
-    cells = request.on(BUILT_IN[name][1]).cells()
+        return _of_sweep(store, axes, choice, tasks)
+    stored = _evaluated(store.runs(), choice)
+    preset = choice.preset or only_preset(stored)
     index: dict[str, dict[int, Run]] = {}
     for run in stored:
-        index.setdefault(_identity(run.task, run.config), {})[run.seed] = run
+        if run.preset == preset:
+            index.setdefault(_identity(run.task, run.config), {})[run.seed] = run
+    wanted = choice.tasks or (tuple(tasks) if tasks else None)
+    sweep = Request(wanted, choice.methods, None, preset).on(BUILT_IN[name][1])
+    cells = replace(sweep, seeds=choice.seeds or sweep.seeds).cells()
     found, missing = {}, []
     for cell in cells:
         seeds = index.get(_identity(cell.task, cell.config.to_dict()), {})
         found[_place(cell.task, cell.config.to_dict(), axes)] = [seeds[seed] for seed in sorted(seeds)]
-        missing += [] if seeds else [cell]
-    command = _command(name, preset, missing)
+        missing += [] if cell.seed in seeds else [cell]
+    command = _command(name, preset, missing, choice)
     if not any(found.values()):
         raise BadInput(f"no stored run fits this figure: {command}")
-    notes = [f"{len(missing)} of {len(cells)} kinds of runs are not stored: {command}"] if missing else []
-    return Found(found, notes + _unfinished(found))
+    notes = [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
+    return Found(found, notes + short([run for runs in found.values() for run in runs], choice.until))
 
 
-def _all(runs: Sequence[Run], axes: Sequence[str], choice: Choice) -> Found:
-    """All these runs; `BadInput` when those of one line differ in more than their seeds."""
+def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence[str] | None) -> Found:
+    """The runs of the user's sweep; only those of the figure's tasks, if the sweep has them all.
+
+    `BadInput` when those of one line differ in more than their seeds.
+    """
+    sweep = store.find_sweep(choice.sweep or "")
+    members = [
+        run
+        for run in store.members(sweep.id)
+        if (choice.tasks is None or run.task in choice.tasks)
+        and (choice.methods is None or run.method in choice.methods)
+        and (choice.preset is None or run.preset == choice.preset)
+        and (choice.seeds is None or run.seed in choice.seeds)
+    ]
+    if tasks and choice.tasks is None and set(tasks) <= {run.task for run in members}:
+        members = [run for run in members if run.task in tasks]
+    runs = _evaluated(members, choice)
+    if not runs:
+        raise BadInput(f"no evaluated run of sweep {sweep.name} fits this figure: dreamctl status {sweep.name}")
+    only_preset(runs)
     found: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
-        fits = (choice.tasks is None or run.task in choice.tasks) and (
-            choice.methods is None or run.method in choice.methods
-        )
-        if fits:
-            found.setdefault(_place(run.task, run.config, axes), []).append(run)
-    if not found:
-        raise BadInput(f"no evaluated run of sweep {choice.sweep} fits this figure: dreamctl status {choice.sweep}")
+        found.setdefault(_place(run.task, run.config, axes), []).append(run)
     lines = {}
-    for place, members in found.items():
-        must_agree(members)
-        by_seed = {run.seed: run for run in members}
+    for place, of_line in found.items():
+        must_agree(of_line)
+        by_seed = {run.seed: run for run in of_line}
         lines[place] = [by_seed[seed] for seed in sorted(by_seed)]
-    return Found(lines, _unfinished(lines))
+    waiting = len(members) - len(runs)
+    notes = [f"{waiting} of {len(members)} runs are not evaluated yet: dreamctl sweep {sweep.name}"] if waiting else []
+    return Found(lines, notes + short(runs, choice.until))
 
 
-def must_agree(runs: Sequence[Run]) -> None:
-    """Raises `BadInput` when the runs of one line or point differ in more than their seeds."""
-    keys = sorted({k for run in runs for k in run.config if run.config[k] != runs[0].config.get(k)} - WATCHING)
+def _evaluated(runs: Sequence[Run], choice: Choice) -> list[Run]:
+    """Of a run that was done twice the one that came further is last."""
+    fit = [run for run in runs if run.score is not None and (choice.seeds is None or run.seed in choice.seeds)]
+    return sorted(fit, key=lambda run: run.env_steps)
+
+
+def must_agree(runs: Sequence[Run], what: str = "line") -> None:
+    """Raises `BadInput` when the runs of one line, point or group differ in more than their seeds."""
+    differ = {k for run in runs for k in run.config if run.config[k] != runs[0].config.get(k)} - WATCHING
+    keys = sorted(differ, key=lambda key: (key not in ("method", "objective"), key))
     if keys:
         raise BadInput(
-            f"runs of one line differ in {', '.join(keys)}: draw a line for each value "
-            f"(dreamctl plot curves --by {keys[0]}) or choose the runs of one sweep (--sweep NAME)"
+            f"runs of one {what} differ in {', '.join(keys)}: make a {what} for each value (--by {keys[0]}) "
+            "or choose the runs of one sweep (--sweep NAME)"
         )
 
 
-def _only_preset(runs: Sequence[Run]) -> str:
+def only_preset(runs: Sequence[Run]) -> str:
     """The preset that all runs share, `paper` without any. Raises `BadInput` when there are several."""
     presets = sorted({run.preset for run in runs})
     if len(presets) > 1:
@@ -116,15 +139,22 @@ def _place(task: str, config: Mapping[str, Any], axes: Sequence[str]) -> tuple[A
     return (task, *(config[axis] for axis in axes))
 
 
-def _unfinished(found: Mapping[tuple[Any, ...], list[Run]]) -> list[str]:
-    names = [run.name for runs in found.values() for run in runs if run.status != "finished"]
+def short(runs: Sequence[Run], until: int | None = None) -> list[str]:
+    """A remark that names the runs that end before the longest of them will, or before `until`; none if none does."""
+    longest = min(max(run.steps for run in runs), until or math.inf)
+    names = [run.name for run in runs if (run.steps if run.status == "finished" else run.env_steps) < longest]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return [f"not finished, drawn as far as they go: {', '.join(names[:5])}{more}"] if names else []
+    if not names:
+        return []
+    return [f"not finished or shorter than {longest:,} steps, taken as far as they go: {', '.join(names[:5])}{more}"]
 
 
-def _command(name: str, preset: str, missing: Sequence[RunSpec]) -> str:
+def _command(name: str, preset: str, missing: Sequence[RunSpec], choice: Choice) -> str:
     """The command that fills what is missing."""
     tasks = sorted({cell.task for cell in missing})
     every = set(tasks) == set(BUILT_IN[name][1].tasks)
     some = "" if every else f" --tasks {','.join(tasks)}"
+    some += f" --methods {','.join(choice.methods)}" if choice.methods else ""
+    if choice.seeds:
+        some += f" --seeds {','.join(map(str, choice.seeds))}" + ("," if len(choice.seeds) == 1 else "")
     return f"dreamctl sweep {name}{some}" + ("" if preset == "paper" else f" --preset {preset}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from dreamctl.errors import BadInput
 from dreamctl.results import curves, published, statistics
-from dreamctl.results.cells import WATCHING
+from dreamctl.results.cells import WATCHING, must_agree
 from dreamctl.results.figures import final
 from dreamctl.store import Run, Store
 
@@ -28,6 +28,7 @@ class Group:
     runs: list[Run] = field(default_factory=list)
     iqm: float = 0.0
     interval: tuple[float, float] | None = None
+    reference: bool = False  # whether it is the one that the others are held against
     improvement: float | None = None
     improvement_interval: tuple[float, float] | None = None
     differs: dict[str, list[Any]] = field(default_factory=dict)  # config fields in which the groups differ
@@ -41,24 +42,27 @@ class Group:
 def compare(
     store: Store, runs: Sequence[Run], by: Sequence[str], at: int | None = None, against: str | None = None
 ) -> list[Group]:
-    """Groups of evaluated runs by the values of config fields, best first. Raises `BadInput`.
+    """Groups of evaluated runs by the values of config fields, best first.
 
     at: score after so many environment steps (the last evaluation up to there) of the runs that have come so far; else
-    the last one. against: the group
-    that the others are held against, `published` for the published Dreamer; the best one by default.
+    the last one. against: the group that the others are held against (the beginning of its name), `published` for the
+    published Dreamer; the best one by default. Raises `BadInput`, also when runs of one group differ on a task in more
+    than their seeds.
     """
     for key in by:
         if key not in ("preset", "name"):
             final.check(key)
     groups: dict[str, Group] = {}
-    cells: dict[tuple[str, str, int, str], Run] = {}
-    for run in sorted(runs, key=lambda run: run.env_steps):  # a run that was done twice counts once
-        cells[_name(run, by), run.task, run.seed, _settings(run)] = run
-    for (name, task, *_), run in cells.items():
-        steps, means = curves.evaluation_points(store, run, at)
-        if len(steps) and (at is None or run.env_steps >= at):
+    points = {run.id: curves.evaluation_points(store, run, at)[1] for run in runs if at is None or run.env_steps >= at}
+    members: dict[tuple[str, str], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.env_steps):
+        if len(points.get(run.id, ())):
+            members.setdefault((_name(run, by), run.task), []).append(run)
+    for (name, task), same in members.items():
+        must_agree(same, "group")
+        for run in {run.seed: run for run in same}.values():  # one that was done twice counts once
             group = groups.setdefault(name, Group(name, {}))
-            group.scores.setdefault(task, []).append(float(means[-1]))
+            group.scores.setdefault(task, []).append(float(points[run.id][-1]))
             group.runs.append(run)
     if not groups:
         raise BadInput("none of these runs has been evaluated" + (f" and has {at} environment steps" if at else ""))
@@ -74,6 +78,7 @@ def compare(
             group.interval = statistics.interval(statistics.pooled_iqm, scaled)
     ordered = sorted(groups.values(), key=lambda group: -group.iqm)
     reference = _reference(ordered, against)
+    reference.reference = True
     for group in ordered:
         if group is not reference:
             group.improvement = statistics.improvement(group.scores, reference.scores)
@@ -89,8 +94,8 @@ def _published(tasks: Sequence[str], at: int | None) -> dict[str, list[float]]:
         return {task: [score] for task, score in published.final("dreamer").items() if task in tasks}
     scores = {}
     for task in tasks:
-        steps, means = published.curve(task)
-        if steps and steps[0] <= at <= steps[-1]:
+        steps, means, *_ = published.curve(task)
+        if len(steps) and steps[0] <= at <= steps[-1]:
             scores[task] = [float(np.interp(at, steps, means))]
     return scores
 
@@ -99,19 +104,16 @@ def _reference(groups: Sequence[Group], against: str | None) -> Group:
     """The group that the others are held against. Raises `BadInput`."""
     if against is None:
         return groups[0]
-    for group in groups:
-        if group.name == against:
-            return group
-    raise BadInput(f"no group {against!r}: there are {', '.join(group.name for group in groups)}")
+    exact = [group for group in groups if group.name == against]
+    begun = [group for group in groups if group.name.lower().startswith(against.lower().replace("_", " "))]
+    if len(exact or begun) == 1:
+        return (exact or begun)[0]
+    raise BadInput(f"{against!r} is not one of the groups {', '.join(group.name for group in groups)}")
 
 
 def _name(run: Run, by: Sequence[str]) -> str:
     values = {**run.config, "preset": run.preset, "name": run.name}
     return ", ".join(final.label_of(key, values[key]) if key != "name" else run.name for key in by)
-
-
-def _settings(run: Run) -> str:
-    return repr(sorted((key, value) for key, value in run.config.items() if key not in WATCHING))
 
 
 def _scaled(group: Group) -> dict[str, list[float]]:

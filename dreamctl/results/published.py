@@ -7,6 +7,10 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+import numpy as np
+
+from dreamctl.results.curves import Curve
+
 # The sources of final scores, by method: the tables of the paper's third version and the authors' baseline files.
 _FINAL = {
     "dreamer": "paper-v3-table",
@@ -16,17 +20,17 @@ _FINAL = {
     "slac": "official-baselines-2021 (Lee et al. 2019)",
 }
 _CURVES = "official-scores-2021"
-_HORIZONS = "paper-v3-figure4 (read off, +-15)"
 
 
 class Score(NamedTuple):
-    """A mean return; env_steps and horizon are None where the source does not say."""
+    """A mean return over seeds; env_steps, std and seeds are None where the source does not say."""
 
     task: str
     method: str
-    horizon: int | None
     env_steps: int | None
     mean: float
+    std: float | None
+    seeds: int | None
     source: str
 
 
@@ -38,9 +42,10 @@ def scores() -> tuple[Score, ...]:
         Score(
             row["task"],
             row["method"],
-            int(row["horizon"]) if row["horizon"] else None,
             int(row["env_steps"]) if row["env_steps"] else None,
             float(row["mean"]),
+            float(row["std"]) if row["std"] else None,
+            int(row["seeds"]) if row["seeds"] else None,
             row["source"],
         )
         for row in csv.DictReader(text.splitlines())
@@ -52,15 +57,13 @@ def final(method: str) -> dict[str, float]:
     return {s.task: s.mean for s in scores() if s.method == method and s.source == _FINAL.get(method)}
 
 
-def curve(task: str) -> tuple[list[int], list[float]]:
-    """Environment steps and mean returns of the released Dreamer's curve (2021, five seeds)."""
-    points = sorted((s.env_steps or 0, s.mean) for s in scores() if s.task == task and s.source == _CURVES)
-    return [step for step, _ in points], [mean for _, mean in points]
-
-
-def horizons(task: str, method: str) -> tuple[list[int], list[float]]:
-    """Imagination horizons and final scores of Figure 4, read off the picture."""
-    points = sorted(
-        (s.horizon or 0, s.mean) for s in scores() if (s.task, s.method, s.source) == (task, method, _HORIZONS)
+def curve(task: str) -> Curve:
+    """The released Dreamer's curve (2021); five seeds, of some tasks fewer in the last third."""
+    points = [s for s in scores() if s.task == task and s.source == _CURVES]
+    points.sort(key=lambda score: score.env_steps or 0)
+    return Curve(
+        np.array([s.env_steps for s in points], np.int64),
+        np.array([s.mean for s in points]),
+        np.array([s.std for s in points]),
+        np.array([s.seeds for s in points], np.int64),
     )
-    return [horizon for horizon, _ in points], [mean for _, mean in points]

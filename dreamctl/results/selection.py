@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dreamctl.errors import BadInput
-from dreamctl.results.cells import Choice
+from dreamctl.results.cells import Choice, only_preset, short
 from dreamctl.store import Run, Store
 
 
@@ -25,10 +25,15 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
         some = "like that " if runs else ""
         raise BadInput(f"no run {some}in {store.home}: dreamctl ls lists them")
     if not references and not mixed:
-        presets = sorted({run.preset for run in wanted})
-        if len(presets) > 1:
-            raise BadInput(f"there are runs of the presets {', '.join(presets)}: choose one, --preset NAME")
+        only_preset(wanted)
     return wanted
+
+
+def remarks(runs: Sequence[Run], until: int | None = None) -> list[str]:
+    """Of runs that are drawn or compared: which are left out for want of an evaluation, which end early."""
+    waiting = [run.name for run in runs if run.score is None]
+    left_out = [f"not evaluated yet and left out: {', '.join(waiting)}"] if waiting else []
+    return left_out + short([run for run in runs if run.score is not None], until)
 
 
 def _fits(run: Run, choice: Choice) -> bool:

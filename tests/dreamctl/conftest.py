@@ -41,9 +41,9 @@ def fresh_database(server: str) -> str:
     return f"{server}/{name}"
 
 
-def spec(seed=0, **settings) -> RunSpec:
+def spec(seed=0, task="pendulum_swingup", preset="smoke", **settings) -> RunSpec:
     overrides = dict(item.split("=") for item in QUICK) | settings
-    return RunSpec("pendulum_swingup", seed, make("smoke", overrides), "smoke")
+    return RunSpec(task, seed, make(preset, overrides), preset)
 
 
 def cli(*arguments, home=None, **environment) -> subprocess.CompletedProcess:

@@ -178,3 +178,25 @@ def test_inline(tmp_path):
     done = cli(*NAME[:2], "horizon=4", *GRID[:5], "1", *GRID[6:], "--inline", home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [run.status for run in open_store(tmp_path).runs()] == ["finished"]
+
+
+def test_ctrl_c_interrupts_nothing_it_is_counted():
+    """Wherever it comes: an exception would end the view's generator, or leave a run claimed without a worker."""
+    code = """
+import os, signal
+from dreamctl.cli.common import Interrupts
+def view():
+    while True:
+        os.kill(os.getpid(), signal.SIGINT)
+        yield
+with Interrupts() as interrupts:
+    lines = view()
+    next(lines), next(lines)
+    print(interrupts.take(), interrupts.take())
+    try:
+        next(lines), next(lines), next(lines)
+    except KeyboardInterrupt:
+        print("out")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "0", "out"]

@@ -44,5 +44,11 @@ def folder(store: Store, sweep: str | None) -> Path:
 
 def of_sweep(store: Store, sweep: str) -> list[Path]:
     """The files of figures that were drawn from a sweep."""
+    shared = [path for path in folder(store, None).glob("*") if drawn_from(path.stem, sweep)]
     own = [path for path in folder(store, sweep).glob("*") if path.is_file()]
-    return sorted(own + [path for path in folder(store, None).glob("*") if SWEEPS.get(path.stem) == sweep])
+    return sorted({path.name: path for path in shared + own}.values())  # of one figure that of the sweep alone
+
+
+def drawn_from(figure: str, sweep: str) -> bool:
+    """Whether a built-in sweep of that name is what a figure of the paper is drawn from."""
+    return figure in SWEEPS and sweep in (SWEEPS[figure], "all")

@@ -7,6 +7,7 @@ seeds; the dotted line is what a random policy scored in the seed episodes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,29 +29,31 @@ class Group(NamedTuple):
 
 
 def draw(
-    store: Store, runs: Sequence[Run], stem: Path, by: tuple[str, ...] | None = None, until: int | None = None
+    store: Store,
+    runs: Sequence[Run],
+    stem: Path,
+    by: tuple[str, ...] | None,
+    choice: Choice,
+    formats: Sequence[str],
 ) -> list[Path]:
-    """Draw runs into STEM.png, STEM.pdf and STEM.csv; `BadInput` when none of them has been evaluated.
+    """Draw runs into STEM.*; `BadInput` when none of them has been evaluated.
 
-    by: the config fields whose values are lines, instead of all in which the runs differ; until: the last environment
-    step of interest.
+    by: the config fields whose values are lines besides method and objective, instead of all in which the runs differ.
     """
     for key in by or ():
         final.check(key)
-    figure, rows = _figure(store, runs, by, until)
-    return style.save(figure, stem, paper.CURVES, rows)
+    figure, rows = _figure(store, runs, by, choice)
+    return style.save(figure, stem, paper.CURVES, rows, formats)
 
 
 def learning_curve(store: Store, run: Run, path: Path) -> None:
     """The PNG of a single run's curve."""
-    figure, _ = _figure(store, [run])
+    figure, _ = _figure(store, [run], None, Choice())
     figure.savefig(path, dpi=150)
 
 
-def _figure(
-    store: Store, runs: Sequence[Run], by: tuple[str, ...] | None = None, until: int | None = None
-) -> tuple[Any, list[Row]]:
-    runs = [run for run in runs if len(curves.evaluation_points(store, run, until)[0])]
+def _figure(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: Choice) -> tuple[Any, list[Row]]:
+    runs = [run for run in runs if len(curves.evaluation_points(store, run, choice.until)[0])]
     if not runs:
         raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
     lines: dict[tuple[str, Group], list[Run]] = {}
@@ -60,7 +63,7 @@ def _figure(
         must_agree(members)
     # a run that was done twice is one seed: the one that came further
     cells = {(task, group, run.seed): run for (task, group), members in lines.items() for run in members}
-    tasks = sorted({task for task, _, _ in cells})
+    tasks = style.in_order({task for task, _, _ in cells})
     groups = sorted({group for _, group, _ in cells}, key=_place)
     figure, axes = style.panels(len(tasks))
     rows: list[Row] = []
@@ -71,7 +74,7 @@ def _figure(
                 run for (t, g, _), run in sorted(cells.items(), key=lambda cell: cell[0][2]) if (t, g) == (task, group)
             ]
             if members:
-                drawn = Choice(until=until, show_seeds=len(members) > 1)
+                drawn = replace(choice, show_seeds=len(members) > 1)
                 rows += paper.line(axis, store, members, (task, _label(group, groups)), color, drawn)
         baseline = curves.random_return(store, [run for run in runs if run.task == task])
         if baseline is not None:
@@ -84,17 +87,15 @@ def _figure(
 
 
 def _group(run: Run, runs: Sequence[Run], by: tuple[str, ...] | None) -> Group:
-    """The line that a run belongs to: its preset and settings count where they differ within a task and method.
+    """The line that a run belongs to: its preset where there are several, settings that differ within task and method.
 
-    With `by` the values of these fields are all that counts.
+    With `by` the values of these fields are all that counts besides method and objective.
     """
     if by is not None:
         rest = ", ".join(final.label_of(key, run.config[key]) for key in by if key not in ("method", "objective"))
-        return Group(
-            run.method if "method" in by else "dreamer", run.objective if "objective" in by else "reconstruction", rest
-        )
+        return Group(run.method, run.objective, rest)
     alike = [r for r in runs if (r.task, r.method, r.objective) == (run.task, run.method, run.objective)]
-    words = [run.preset] if len({r.preset for r in alike}) > 1 else []
+    words = [run.preset] if len({r.preset for r in runs}) > 1 else []
     alike = [r for r in alike if r.preset == run.preset]
     for key in sorted(run.config.keys() - WATCHING):
         if len({r.config.get(key) for r in alike}) > 1:

@@ -21,10 +21,10 @@ def draw(
     """Draw runs into STEM.*. Raises `BadInput` for an unknown field and when nothing has been evaluated."""
     for key in (x, by):
         check(key)
-    runs = [run for run in runs if run.score is not None]
+    runs = sorted((run for run in runs if run.score is not None), key=lambda run: run.env_steps)
     if not runs:
         raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
-    tasks = sorted({run.task for run in runs})
+    tasks = style.in_order({run.task for run in runs})
     lines = sorted({run.config[by] for run in runs}, key=_order(by))
     values = sorted({run.config[x] for run in runs}, key=_order(x))
     numbers = all(isinstance(value, int | float) for value in values)
@@ -38,6 +38,7 @@ def draw(
             for place, value in enumerate(values):
                 members = [r for r in runs if (r.task, r.config[by], r.config[x]) == (task, line, value)]
                 must_agree(members)
+                members = list({run.seed: run for run in members}.values())  # of one done twice that which came further
                 mean, std, seeds = paper.final_score(store, members, choice)
                 if seeds:
                     points.append((value if numbers else place, mean))
@@ -49,6 +50,7 @@ def draw(
         if not numbers:
             axis.set_xticks(range(len(values)), [label_of(x, value) for value in values])
         axis.set_ylim(0, 1000)
+    paper.require(rows, choice.until)
     style.legend(figure, axes)
     return style.save(figure, stem, ("task", "group", "seeds", x, "mean", "std"), rows, formats)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dreamctl.errors import BadInput
 from dreamctl.results import cells, curves, published
 from dreamctl.results.cells import Choice
 from dreamctl.results.figures import style
@@ -78,21 +80,31 @@ def draw(store: Store, name: str, choice: Choice) -> Drawn:
 def _learning(store: Store, what: _Curves, choice: Choice) -> Drawn:
     """Panels of learning curves with the published scores of other methods as dashed lines."""
     found = cells.find(store, what.sweep, (what.axis,), choice, what.tasks)
-    tasks = sorted({task for task, *_ in found.runs})
+    tasks = style.in_order({task for task, *_ in found.runs})
+    others = sorted({value for _, value in found.runs} - what.labels.keys())  # of a sweep of one's own
+    labels = what.labels | {value: f"{what.axis.replace('_', ' ').capitalize()} {value}" for value in others}
     figure, axes = style.panels(len(tasks))
     rows: list[Row] = []
+    references: list[Row] = []
     for axis, task in zip(axes, tasks, strict=True):
         axis.set_title(style.title(task))
-        for (value, label), color in zip(what.labels.items(), style.COLORS, strict=False):
+        for (value, label), color in zip(labels.items(), itertools.cycle(style.COLORS), strict=False):
             runs = found.runs.get((task, value), [])
             if runs:
                 rows += line(axis, store, runs, (task, label), color, choice)
         for method in what.references if choice.published else ():
-            rows += _reference(axis, task, method)
+            references += _reference(axis, task, method)
         axis.set_ylim(0, 1000)
         axis.set_xlim(left=0)
-    style.legend(figure, axes, list(what.labels.values()))
-    return Drawn(figure, CURVES, rows, found.notes)
+    require(rows, choice.until)
+    style.legend(figure, axes, list(labels.values()))
+    return Drawn(figure, CURVES, rows + references, found.notes)
+
+
+def require(rows: Sequence[Row], until: int | None) -> None:
+    """Raises `BadInput` when there is nothing of a stored run to show."""
+    if not rows:
+        raise BadInput(f"no run was evaluated in its first {until:,} environment steps: a later --until shows more")
 
 
 def line(axis: Any, store: Store, runs: Sequence[Run], names: tuple[str, str], color: str, choice: Choice) -> list[Row]:
@@ -132,7 +144,7 @@ def _reference(axis: Any, task: str, method: str) -> list[Row]:
 def _horizons(store: Store, choice: Choice) -> Drawn:
     """Figure 4: final score over the imagination horizon, a panel per task, a line per method."""
     found = cells.find(store, "horizon", ("method", "horizon"), choice)
-    tasks = sorted({task for task, *_ in found.runs})
+    tasks = style.in_order({task for task, *_ in found.runs})
     values = sorted({horizon for _, _, horizon in found.runs})
     figure, axes = style.panels(len(tasks), "Imagination Horizon", powers=False)
     rows: list[Row] = []
@@ -148,6 +160,7 @@ def _horizons(store: Store, choice: Choice) -> Drawn:
                 rows += [(task, label, seeds, value, mean, std) for value, mean, std, seeds in drawn]
         axis.set_ylim(0, 1000)
         axis.set_xlim(0, max(values) + 2)
+    require(rows, choice.until)
     style.legend(figure, axes)
     return Drawn(figure, ("task", "group", "seeds", "horizon", "mean", "std"), rows, found.notes)
 
@@ -163,33 +176,40 @@ def final_score(store: Store, runs: Sequence[Run], choice: Choice) -> tuple[floa
 def _performance(store: Store, choice: Choice) -> Drawn:
     """Figure 6: final scores on all tasks as bars, Dreamer and PlaNet from stored runs, the others published."""
     found = cells.find(store, "performance", ("method",), choice)
-    scores: dict[str, dict[str, float]] = {"Dreamer": {}, "PlaNet": {}}
+    shown = {method for _, method in found.runs} | {"dreamer", "planet"}
+    scores: dict[str, dict[str, float]] = {label: {} for method, label in style.METHODS.items() if method in shown}
     for (task, method), runs in found.runs.items():
         mean, _, seeds = final_score(store, runs, choice)
         if seeds:
             scores[style.METHODS[method]][task] = mean
+    require([(label, task) for label, of in scores.items() for task in of], choice.until)
     if choice.published:
         scores |= {"D4PG": published.final("d4pg"), "A3C": published.final("a3c")}
-    tasks = sorted({task for task, *_ in found.runs})
+    tasks = style.in_order({task for task, *_ in found.runs})
     return Drawn(*bars(tasks, scores), found.notes)
 
 
 def bars(tasks: Sequence[str], scores: dict[str, dict[str, float]]) -> tuple[Any, Sequence[str], list[Row]]:
-    """Grouped bars, tasks in the order of the first method's scores, then their mean; "n/a" where there is none."""
+    """Grouped bars, tasks in the order of the first method's scores, then their mean; "n/a" where there is none.
+
+    scores: {label: {task: score}}. The means are over the tasks that the first method has a score for, as far as a
+    method has one: of all that the paper shows 20 for Dreamer, 18 for D4PG.
+    """
     import numpy as np
     from matplotlib.figure import Figure
 
     style.apply()
     first = next(iter(scores.values()))
     order = sorted(tasks, key=lambda task: first.get(task, -1.0))
+    counted = [task for task in order if task in first] or order
     figure = Figure(figsize=(style.WIDTH, 1.7), layout="constrained")
     axis = figure.subplots()
-    colors = {"Dreamer": style.COLORS[0], "PlaNet": style.COLORS[2], "D4PG": style.COLORS[3], "A3C": style.COLORS[4]}
+    colors = dict(zip((*style.METHODS.values(), "D4PG", "A3C"), style.COLORS, strict=False))
     rows: list[Row] = []
     width = 0.8 / len(scores)
     for index, (label, of) in enumerate(scores.items()):
-        # the mean is over the tasks that a method has a score for: 20 for Dreamer, 18 for D4PG
-        values = [of.get(task) for task in order] + [float(np.mean(list(of.values()))) if of else None]
+        mine = [of[task] for task in counted if task in of]
+        values = [of.get(task) for task in order] + [float(np.mean(mine)) if mine else None]
         x = np.arange(len(values)) + (index - (len(scores) - 1) / 2) * width
         axis.bar(x, [value or 0 for value in values], width, color=colors[label], label=label)
         for place, value in zip(x, values, strict=True):
@@ -217,14 +237,16 @@ def published_performance() -> Drawn:
 
 def published_curves() -> Drawn:
     """The released Dreamer's curves on all tasks, with the other methods' scores."""
-    tasks = sorted(published.final("dreamer"))
+    tasks = style.in_order(published.final("dreamer"))
     figure, axes = style.panels(len(tasks))
     rows: list[Row] = []
     for axis, task in zip(axes, tasks, strict=True):
-        steps, means = published.curve(task)
+        points = published.curve(task)
+        steps, means, stds = points.steps, points.mean, points.std
         axis.set_title(style.title(task))
         axis.plot(steps, means, color=style.COLORS[0], linewidth=1.2, label="Dreamer (released code, 2021)")
-        rows += [(task, "Dreamer", 5, step, mean, "", "") for step, mean in zip(steps, means, strict=True)]
+        axis.fill_between(steps, means - stds, means + stds, color=style.COLORS[0], alpha=0.15, linewidth=0)
+        rows += _rows((task, "Dreamer"), points)
         for method in ("d4pg", "a3c", "slac"):
             rows += _reference(axis, task, method)
         axis.set_ylim(0, 1000)

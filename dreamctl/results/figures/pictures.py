@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dreamctl.errors import BadInput
-from dreamctl.results.cells import Choice
+from dreamctl.results.cells import Choice, only_preset
 from dreamctl.results.figures import style
 from dreamctl.results.figures.paper import Drawn
 from dreamctl.store import Run, Store
@@ -47,29 +48,33 @@ def observations() -> Drawn:
 def predictions(store: Store, choice: Choice) -> Drawn:
     """Figure 5: for a hopper and a walker run (or those of the chosen tasks), truth and open-loop prediction.
 
-    From the newest run of each that stored a prediction; its latest one. Raises `BadInput` when there is none.
+    From the newest run of each that stored a prediction; its latest one. Raises `BadInput` when there is none, and for
+    runs of several presets.
     """
-    found = [(run, strip) for run in _runs(store, choice) if (strip := _strip(store, run)) is not None]
-    chosen: dict[str, tuple[Run, np.ndarray]] = {}
-    for run, strip in found:  # oldest first
-        chosen[run.task if choice.tasks else run.task.split("_")[0]] = (run, strip)
+    found = [(run, path) for run in _runs(store, choice) if (path := _latest_strip(store, run)) is not None]
+    only_preset([run for run, _ in found])
+    chosen: dict[str, tuple[Run, Path]] = {}
+    for run, path in found:  # oldest first
+        chosen[run.task if choice.tasks else run.task.split("_")[0]] = (run, path)
     if not chosen:
         what = ", ".join(choice.tasks or _PREDICTED)
         raise BadInput(f"no stored run of {what} has a prediction: dreamctl run walker_walk, or --tasks with others")
     shown = [chosen[key] for key in sorted(chosen)]
-    figure = _strips(shown)
+    figure = _strips([path for _, path in shown])
     notes = []
     if not choice.tasks:
         missing = [domain for domain in _PREDICTED if domain not in chosen]
         notes = [f"no stored run of {domain} has a prediction: dreamctl run {domain}_stand" for domain in missing]
-    return Drawn(figure, ("run", "task", "env_steps"), [(r.name, r.task, r.env_steps) for r, _ in shown], notes)
+    rows = [(run.name, run.task, int(path.stem)) for run, path in shown]
+    return Drawn(figure, ("run", "task", "env_steps"), rows, notes)
 
 
 def _runs(store: Store, choice: Choice) -> list[Run]:
     wanted = choice.tasks
+    runs = store.runs() if choice.sweep is None else store.members(store.find_sweep(choice.sweep).id)
     return [
         run
-        for run in store.runs()
+        for run in sorted(runs, key=lambda run: run.created_at)
         if (run.task in wanted if wanted else run.task.split("_")[0] in _PREDICTED)
         and (choice.preset is None or run.preset == choice.preset)
         and (choice.seeds is None or run.seed in choice.seeds)
@@ -77,22 +82,22 @@ def _runs(store: Store, choice: Choice) -> list[Run]:
     ]
 
 
-def _strip(store: Store, run: Run) -> np.ndarray | None:
-    """The latest strip that a run has stored."""
-    from PIL import Image
-
+def _latest_strip(store: Store, run: Run) -> Path | None:
+    """The latest strip that a run has stored; it is named by its environment steps."""
     paths = [store.folder(run.id) / a.path for a in store.artifacts(run.id) if a.kind == "strip"]
     paths = sorted(path for path in paths if path.is_file())
-    return np.asarray(Image.open(paths[-1]).convert("RGB")) if paths else None
+    return paths[-1] if paths else None
 
 
-def _strips(shown: list[tuple[Run, np.ndarray]]) -> Figure:
+def _strips(shown: list[Path]) -> Figure:
     from matplotlib.figure import Figure
+    from PIL import Image
 
     style.apply()
     figure = Figure(figsize=(style.WIDTH, 0.3 + 0.85 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), 1, squeeze=False).flat
-    for index, (axis, (_, strip)) in enumerate(zip(axes, shown, strict=True)):
+    for index, (axis, path) in enumerate(zip(axes, shown, strict=True)):
+        strip = np.asarray(Image.open(path).convert("RGB"))
         axis.imshow(strip, interpolation="nearest")
         height, width = strip.shape[:2]
         side = height / 2

@@ -42,11 +42,12 @@ def panels(count: int, x_label: str = "Environment Steps", powers: bool = True) 
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)
     figure = Figure(figsize=(WIDTH, 1.5 * rows + 0.5 if columns > 1 else 3.2), layout="constrained")
-    flat = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    flat = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
     for spare in flat[count:]:
         spare.set_visible(False)
     for index, axis in enumerate(flat[:count]):
         axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelbottom=True)  # one range for all, but read in each panel
         if powers:
             axis.xaxis.offsetText.set_visible(index + columns >= count)  # the power of ten: on the bottom row alone
             axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
@@ -77,7 +78,12 @@ def legend(figure: Figure, axes: Sequence[Axes], order: Sequence[str] = ()) -> N
 
 def title(task: str) -> str:
     """walker_walk -> Walker Walk."""
-    return task.replace("_", " ").title()
+    return task.replace("ball_in_", "").replace("_", " ").title()
+
+
+def in_order(tasks: Iterable[str]) -> list[str]:
+    """Tasks in the order of their panels: that of their titles."""
+    return sorted(tasks, key=title)
 
 
 def save(

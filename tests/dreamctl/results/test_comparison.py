@@ -27,7 +27,8 @@ def test_groups_scores_and_differences(store, runs):
     assert (best.name, best.scores) == ("horizon=7", {"pendulum_swingup": [500.0]})
     assert (other.name, other.scores) == ("horizon=5", {"pendulum_swingup": [100.0, 300.0]})
     assert (best.iqm, other.iqm) == (0.5, 0.2) and best.interval is None and other.interval == (0.1, 0.3)
-    assert best.improvement is None and other.improvement == 0
+    assert best.improvement is None and other.improvement == 0 and best.reference and not other.reference
+    assert comparison.compare(store, runs, ("horizon",), against="HORIZON=5")[1].reference
     assert best.differs == {"horizon": [7]} and other.differs == {"horizon": [5]}
 
 
@@ -38,6 +39,7 @@ def test_scores_at_a_step_and_against_a_group(store, runs):
 
 
 def test_against_what_was_published(store, runs):
+    runs = runs[:3]
     groups = {g.name: g for g in comparison.compare(store, runs, ("method",), against="published")}
     assert groups["published"].scores == {"pendulum_swingup": [published.final("dreamer")["pendulum_swingup"]]}
     with pytest.raises(BadInput, match="nothing was published"):
@@ -48,7 +50,9 @@ def test_against_what_was_published(store, runs):
     ("changes", "message"),
     [
         ({"by": ("horizn",)}, "did you mean 'horizon'"),
-        ({"against": "nobody"}, "no group 'nobody'"),
+        ({"against": "nobody"}, "'nobody' is not one of the groups"),
+        ({"against": "horizon"}, "'horizon' is not one of the groups horizon=7, horizon=5"),
+        ({"by": ("method",)}, "runs of one group differ in horizon: .*--by horizon"),
         ({"at": 1000}, "has been evaluated and has 1000 environment steps"),
     ],
 )
@@ -61,14 +65,16 @@ def test_the_command(store, runs, tmp_path):
     table = cli("compare", "--by", "horizon", home=store.home)
     assert table.returncode == 0, table.stderr
     assert "horizon=7" in table.stdout and "0.200 [0.100, 0.300]" in table.stdout
+    assert "no interval for horizon=7: there is a task with a single seed" in table.stderr
     command = ["compare", "--by", "horizon", "--csv", tmp_path / "a.csv", "--json"]
     clash = cli(*command, "--plot", tmp_path / "a.png", home=store.home)
     assert clash.returncode == 2 and "give --csv another name" in clash.stderr
     done = cli(*command, "--plot", tmp_path / "b.png", home=store.home)
     rows = json.loads(done.stdout)
-    assert [(row["group"], row["runs"], row["mean"], row["median"]) for row in rows] == [
-        ("horizon=7", 1, 500.0, 500.0),
-        ("horizon=5", 2, 200.0, 200.0),
+    keys = ("group", "seeds", "runs", "mean", "median", "std")
+    assert [tuple(row[key] for key in keys) for row in rows] == [
+        ("horizon=7", 1, 1, 500.0, 500.0, 0.0),
+        ("horizon=5", 2, 2, 200.0, 200.0, 100.0),
     ]
     written = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert [(row["group"], row["task"], row["seeds"], row["mean"], row["std"]) for row in written] == [

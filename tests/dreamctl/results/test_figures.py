@@ -5,8 +5,13 @@ import csv
 import pytest
 
 from dreamctl.errors import BadInput
+from dreamctl.results.cells import Choice
 from dreamctl.results.figures import curves as figure
-from dreamctl.results.figures import style
+from dreamctl.results.figures import final, style
+
+
+def draw(store, runs, stem, by=None, **choice):
+    return figure.draw(store, runs, stem, by, Choice(**choice), ("png", "pdf"))
 
 
 def table(stem):
@@ -26,7 +31,7 @@ def lines(rows):
 
 def test_seeds_become_one_line_with_a_band(store, evaluated, tmp_path):
     runs = [evaluated({80: [10], 400: [20, 40]}), evaluated({80: [20], 400: [50]}, seed=1)]
-    paths = figure.draw(store, runs, tmp_path / "deep" / "curves")
+    paths = draw(store, runs, tmp_path / "deep" / "curves")
     assert [path.name for path in paths] == ["curves.png", "curves.pdf", "curves.csv"]
     assert paths[0].read_bytes()[1:4] == b"PNG" and paths[1].read_bytes()[:4] == b"%PDF"
     rows = table(tmp_path / "deep" / "curves")
@@ -36,7 +41,7 @@ def test_seeds_become_one_line_with_a_band(store, evaluated, tmp_path):
 
 def test_the_lines_of_single_seeds_are_in_the_table(store, evaluated, tmp_path):
     runs = [evaluated({80: [10], 400: [20, 40]}), evaluated({80: [20]}, seed=1)]
-    figure.draw(store, runs, tmp_path / "a")
+    draw(store, runs, tmp_path / "a")
     drawn = [(row["run"], int(row["env_steps"]), float(row["mean"])) for row in table(tmp_path / "a") if row["run"]]
     assert drawn == [(runs[0].name, 80, 10), (runs[0].name, 400, 30), (runs[1].name, 80, 20)]
 
@@ -48,7 +53,7 @@ def test_only_seeds_are_averaged(store, evaluated, tmp_path):
         evaluated({80: [20]}, seed=1, eval_episodes="2"),
         evaluated({80: [40]}, horizon="7"),
     ]
-    figure.draw(store, runs, tmp_path / "a")
+    draw(store, runs, tmp_path / "a")
     assert {group: line for (_, group), line in lines(table(tmp_path / "a")).items()} == {
         "horizon=5": [(80, 15, 5, 2)],
         "horizon=7": [(80, 40, 0, 1)],
@@ -58,8 +63,8 @@ def test_only_seeds_are_averaged(store, evaluated, tmp_path):
 def test_a_line_by_one_field_does_not_hide_another(store, evaluated, tmp_path):
     runs = [evaluated({80: [10]}), evaluated({80: [40]}, horizon="7"), evaluated({80: [90]}, horizon="7", depth="8")]
     with pytest.raises(BadInput, match=r"differ in depth: .*--by depth"):
-        figure.draw(store, runs, tmp_path / "a", ("horizon",))
-    figure.draw(store, runs[:2], tmp_path / "a", ("horizon",))
+        draw(store, runs, tmp_path / "a", ("horizon",))
+    draw(store, runs[:2], tmp_path / "a", ("horizon",))
     assert {name: line[0][1] for (_, name), line in lines(table(tmp_path / "a")).items()} == {
         "horizon=5": 10,
         "horizon=7": 40,
@@ -67,7 +72,7 @@ def test_a_line_by_one_field_does_not_hide_another(store, evaluated, tmp_path):
 
 
 def test_a_run_done_twice_is_one_seed(store, evaluated, tmp_path):
-    figure.draw(store, [evaluated({80: [10], 160: [30]}), evaluated({80: [10]})], tmp_path / "a")
+    draw(store, [evaluated({80: [10], 160: [30]}), evaluated({80: [10]})], tmp_path / "a")
     assert list(lines(table(tmp_path / "a")).values()) == [[(80, 10, 0, 1), (160, 30, 0, 1)]]
 
 
@@ -119,15 +124,15 @@ def test_nothing_is_cut_off_and_nothing_overlaps(count, labels):
 def test_what_cannot_be_written_is_one_clear_line(store, evaluated, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match="choose another --out"):
-        figure.draw(store, [evaluated({80: [10]})], tmp_path / "file" / "a")
+        draw(store, [evaluated({80: [10]})], tmp_path / "file" / "a")
 
 
 def test_runs_without_evaluation_are_left_out_and_none_at_all_is_an_error(store, evaluated, tmp_path):
     empty, run = evaluated({}), evaluated({80: [10]}, seed=1)
-    figure.draw(store, [empty, run], tmp_path / "a")
+    draw(store, [empty, run], tmp_path / "a")
     assert list(lines(table(tmp_path / "a")).values()) == [[(80, 10, 0, 1)]]
     with pytest.raises(BadInput, match="none of these runs has been evaluated"):
-        figure.draw(store, [empty], tmp_path / "b")
+        draw(store, [empty], tmp_path / "b")
     assert not list(tmp_path.glob("b.*"))
 
 
@@ -145,5 +150,47 @@ def test_only_the_outer_panels_carry_axis_labels(count):
     assert [bool(axis.get_xlabel()) for axis in axes] == [index + columns >= count for index in range(count)]
 
 
-def test_titles():
-    assert style.title("ball_in_cup_catch") == "Ball In Cup Catch"
+def test_titles_and_the_order_of_panels():
+    """As in the paper's Figure 8."""
+    assert style.title("walker_walk") == "Walker Walk" and style.title("ball_in_cup_catch") == "Cup Catch"
+    assert style.in_order(["finger_spin", "ball_in_cup_catch", "cheetah_run"]) == [
+        "cheetah_run",
+        "ball_in_cup_catch",
+        "finger_spin",
+    ]
+
+
+def test_all_panels_have_one_range(store, evaluated):
+    long = evaluated({80: [10], 400: [20]})
+    drawn, _ = figure._figure(store, [long, evaluated({80: [10]}, task="walker_walk")], None, Choice())
+    drawn.draw_without_rendering()
+    assert len({axis.get_xlim() for axis in drawn.axes}) == 1 and drawn.axes[1].get_xlim()[1] >= 400
+
+
+def test_a_lone_method_keeps_its_name_and_several_presets_are_told_apart(store, evaluated, tmp_path):
+    planet = evaluated({80: [10]}, method="planet")
+    draw(store, [planet], tmp_path / "a", ("depth",))
+    assert {group for _, group in lines(table(tmp_path / "a"))} == {"PlaNet"}
+    draw(store, [planet, evaluated({80: [30]})], tmp_path / "b", ("depth",))
+    assert {group: line[0][1] for (_, group), line in lines(table(tmp_path / "b")).items()} == {
+        "PlaNet": 10,
+        "Dreamer": 30,
+    }
+    tiny = evaluated({80: [40]}, preset="tiny")
+    draw(store, [planet, tiny], tmp_path / "c")
+    assert {group for _, group in lines(table(tmp_path / "c"))} == {"Dreamer, tiny", "PlaNet, smoke"}
+
+
+def test_bins_can_be_chosen(store, evaluated, tmp_path):
+    draw(store, [evaluated({80: [10], 160: [30], 400: [50]})], tmp_path / "a", width=200)
+    assert list(lines(table(tmp_path / "a")).values()) == [[(200, 20, 0, 1), (400, 50, 0, 1)]]
+
+
+def test_the_final_score_of_a_run_done_twice_is_one_seed(store, evaluated, tmp_path):
+    runs = [evaluated({80: [10], 160: [30]}), evaluated({80: [90]}), evaluated({160: [50]}, seed=1)]
+    final.draw(store, runs, "horizon", "method", Choice(), tmp_path / "a", ("png",))
+    (row,) = table(tmp_path / "a")
+    assert (row["group"], row["seeds"], row["mean"], row["std"]) == ("Dreamer", "2", "40.0", "10.0")
+    with pytest.raises(BadInput, match="no run was evaluated in its first 10 environment steps"):
+        final.draw(store, runs, "horizon", "method", Choice(until=10), tmp_path / "b", ("png",))
+    assert not list(tmp_path.glob("b.*"))

@@ -1,6 +1,7 @@
 """The paper's figures from a store whose true curves are the published ones (synthetic, for tests alone)."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ LOSS = {"no_value": 0.5, "planet": 0.25, "contrastive": 0.6, "reward": 0.3}  # o
 
 def value(cell, step):
     """The true score of a cell: the published curve, less for the others, +-20 by seed."""
-    steps, means = published.curve(cell.task)
+    steps, means, *_ = published.curve(cell.task)
     factor = LOSS.get(cell.config.method, 1.0) * LOSS.get(cell.config.objective, 1.0)
     return factor * float(np.interp(step, steps, means)) + 20 * (cell.seed - 1)
 
@@ -104,17 +105,31 @@ def test_what_is_drawn_is_what_the_table_says(store):
 def test_what_is_missing_is_said_with_the_command(store):
     (note,) = paper.draw(store, "figure7", Choice()).notes
     tasks = "acrobot_swingup,cartpole_swingup_sparse,hopper_stand,pendulum_swingup,quadruped_walk,walker_run"
-    assert note == f"18 of 24 kinds of runs are not stored: dreamctl sweep behavior --tasks {tasks}"
+    assert note == f"54 of 72 runs are not stored or not evaluated yet: dreamctl sweep behavior --tasks {tasks}"
     assert paper.draw(store, "figure7", Choice(tasks=("walker_walk",))).notes == []
+    some = Choice(tasks=("walker_walk",), methods=("dreamer",), seeds=(2, 3))
+    assert paper.draw(store, "figure7", some).notes == [
+        "1 of 2 runs are not stored or not evaluated yet: "
+        "dreamctl sweep behavior --tasks walker_walk --methods dreamer --seeds 2,3"
+    ]
+    with pytest.raises(BadInput, match="--seeds 7,$"):
+        paper.draw(store, "figure7", replace(some, seeds=(7,)))
 
 
 def test_figure_4_has_a_point_for_each_horizon(store):
     drawn = paper.draw(store, "figure4", Choice(tasks=("walker_walk",)))
-    dreamer = [(r["horizon"], r["mean"]) for r in rows(drawn) if r["group"] == "Dreamer"]
-    assert [horizon for horizon, _ in dreamer] == [3, 5, 10, 15, 20, 25, 30, 40]
+    horizons = [3, 5, 10, 15, 20, 25, 30, 40]
     (axis,) = [axis for axis in drawn.figure.axes if axis.get_title() == "Walker Walk"]
     assert axis.get_xlabel() == "Imagination Horizon" and axis.get_ylim() == (0, 1000)
-    assert list(axis.get_lines()[0].get_xdata()) == [3, 5, 10, 15, 20, 25, 30, 40]
+    shown = {line.get_label(): line for line in axis.get_lines()}
+    for method, label in style.METHODS.items():
+        # at 20 there are the three seeds of figure 7; elsewhere seed 0 alone
+        (cell,) = cells("horizon", tasks=("walker_walk",), methods=(method,), seeds="1", grid=("horizon=3",))
+        expected = [value(cell, STEPS[-1]) + 20 * (horizon == 20) for horizon in horizons]
+        assert [(r["horizon"], r["mean"]) for r in rows(drawn) if r["group"] == label] == [
+            (horizon, pytest.approx(mean)) for horizon, mean in zip(horizons, expected, strict=True)
+        ]
+        assert list(shown[label].get_xdata()) == horizons and list(shown[label].get_ydata()) == pytest.approx(expected)
 
 
 def test_figure_6_sorts_the_tasks_and_marks_what_is_missing(store):
@@ -123,9 +138,27 @@ def test_figure_6_sorts_the_tasks_and_marks_what_is_missing(store):
     scores = {r["task"]: r["mean"] for r in rows(drawn) if r["group"] == "Dreamer"}
     assert order[-1] == "mean" and order[:-1] == sorted(order[:-1], key=scores.get)
     assert scores["mean"] == pytest.approx(np.mean([scores[task] for task in order[:-1]]))
-    bars = [patch.get_height() for patch in drawn.figure.axes[0].patches]
-    assert sorted(height for height in bars if height) == pytest.approx(sorted(r["mean"] for r in rows(drawn)))
-    assert any(text.get_text() == "n/a" for text in drawn.figure.axes[0].texts)
+    axis = drawn.figure.axes[0]
+    names = [text.get_text() for text in axis.get_xticklabels()]
+    for container in axis.containers:
+        table = {r["task"]: r["mean"] for r in rows(drawn) if r["group"] == container.get_label()}
+        heights = dict(zip(names, (bar.get_height() for bar in container), strict=True))
+        assert {name: h for name, h in heights.items() if h} == {
+            style.title(task): pytest.approx(mean) for task, mean in table.items()
+        }
+    assert [container.get_label() for container in axis.containers] == ["Dreamer", "PlaNet", "D4PG", "A3C"]
+    missing = [text for text in axis.texts if text.get_text() == "n/a"]
+    assert len(missing) == 2 * 17 + 2 * 2  # 17 tasks without runs; D4PG and A3C have no quadruped
+
+
+def test_means_of_figure_6_are_over_the_same_tasks(store):
+    means = {r["group"]: r["mean"] for r in rows(paper.draw(store, "figure6", Choice())) if r["task"] == "mean"}
+    three = ("walker_walk", "hopper_hop", "walker_stand")
+    assert means["D4PG"] == pytest.approx(np.mean([published.final("d4pg")[task] for task in three]))
+    one = rows(paper.draw(store, "figure6", Choice(tasks=("walker_walk",))))
+    assert {r["mean"] for r in one if r["group"] == "D4PG"} == {published.final("d4pg")["walker_walk"]}
+    both = rows(paper.draw(store, "figure6", Choice(tasks=("walker_walk",), methods=("dreamer", "no_value"))))
+    assert {r["group"] for r in both} >= {"Dreamer", "D4PG"}
 
 
 @pytest.mark.parametrize(("name", "groups"), [
@@ -137,6 +170,42 @@ def test_figure_6_sorts_the_tasks_and_marks_what_is_missing(store):
 def test_the_other_figures_show_their_groups(store, name, groups):
     drawn = paper.draw(store, name, Choice(published=False))
     assert {r["group"] for r in rows(drawn)} == groups and all(r["seeds"] == 3 for r in rows(drawn))
+    axes = {axis.get_title(): axis for axis in drawn.figure.axes if axis.get_title()}
+    assert list(axes) == sorted(axes) and len(axes) == (8 if name == "figure8" else 20)
+    for index, label in enumerate(("Reconstruction", "Contrastive", "Reward only") if "Contrastive" in groups else ()):
+        (line,) = [line for line in axes["Walker Stand"].get_lines() if line.get_label() == label]
+        factor = (1.0, LOSS["contrastive"], LOSS["reward"])[index]
+        steps, means, *_ = published.curve("walker_stand")
+        assert list(line.get_ydata()) == pytest.approx(list(factor * np.interp(STEPS, steps, means)))
+        assert line.get_color() == style.COLORS[index]
+
+
+def test_the_band_is_one_standard_deviation_and_references_are_dashed(store):
+    drawn = paper.draw(store, "figure9", Choice(tasks=("walker_walk",)))
+    (axis,) = [axis for axis in drawn.figure.axes if axis.get_title() == "Walker Walk"]
+    table = [r for r in rows(drawn) if r["group"] == "Dreamer"]
+    corners = axis.collections[0].get_paths()[0].vertices
+    for row in table:
+        heights = corners[corners[:, 0] == row["env_steps"], 1]
+        assert (heights.min(), heights.max()) == pytest.approx((row["mean"] - row["std"], row["mean"] + row["std"]))
+    dashed = {line.get_label(): line for line in axis.get_lines() if line.get_linestyle() == "--"}
+    assert dashed.keys() == {"D4PG", "A3C"} | ({"SLAC"} if "walker_walk" in published.final("slac") else set())
+    assert {line.get_ydata()[0] for line in dashed.values()} == {
+        published.final(method)["walker_walk"] for method in map(str.lower, dashed)
+    }
+
+
+@pytest.mark.parametrize("name", ["figure4", "figure6", "figure7"])
+def test_an_empty_figure_is_an_error(store, name):
+    with pytest.raises(BadInput, match="no run was evaluated in its first 4,000 environment steps"):
+        paper.draw(store, name, Choice(until=4_000))
+
+
+def test_a_figure_of_objectives_is_of_one_method(store):
+    with pytest.raises(BadInput, match="of one method, not of dreamer, planet"):
+        paper.draw(store, "figure8", Choice(methods=("dreamer", "planet")))
+    with pytest.raises(BadInput, match="--methods planet"):  # none is stored
+        paper.draw(store, "figure8", Choice(methods=("planet",), tasks=("hopper_stand",)))
 
 
 def test_until_bins_and_seeds(store):
@@ -151,6 +220,11 @@ def test_presets_are_not_mixed_and_unfinished_runs_are_named(tmp_path):
     fill(store, cells("behavior", tasks=("walker_walk",), seeds="1", preset="tiny"), finished=False, steps=STEPS[:3])
     drawn = paper.draw(store, "figure7", Choice(tasks=("walker_walk",)))
     assert any("not finished" in note and "walker_walk-dreamer" in note for note in drawn.notes)
+    (short,) = cells("behavior", tasks=("walker_walk",), seeds="1", methods=("planet",), preset="tiny")
+    short = replace(short, config=replace(short.config, steps=20_000), seed=1)
+    fill(store, [short], steps=STEPS[:1])
+    drawn = paper.draw(store, "figure7", Choice(tasks=("walker_walk",), methods=("planet",)))
+    assert any("shorter than 300,000 steps" in note and "planet-s1" in note for note in drawn.notes)
     fill(store, cells("behavior", tasks=("walker_walk",), seeds="1"))
     with pytest.raises(BadInput, match="presets paper, tiny: choose one"):
         paper.draw(store, "figure7", Choice())
@@ -180,11 +254,18 @@ def test_a_sweep_of_ones_own_fills_a_figure(tmp_path):
         paper.draw(store, "figure7", Choice(tasks=("walker_walk",)))
     drawn = paper.draw(store, "figure7", Choice(tasks=("walker_walk",), sweep="mine", published=False))
     assert {(r["group"], r["seeds"]) for r in rows(drawn)} == {("Dreamer", 2), ("No value", 2), ("PlaNet", 2)}
+    assert drawn.notes == []
+    repeats = cells("action-repeat", tasks=("walker_walk",), grid=("action_repeat=2,5",), seeds="1")
+    fill(store, repeats[1:])
+    enroll(store, "repeats", repeats, [], 2)
+    drawn = paper.draw(store, "figure11", Choice(sweep="repeats"))
+    assert {r["group"] for r in rows(drawn)} == {"Action repeat 5"}
+    assert drawn.notes == ["1 of 2 runs are not evaluated yet: dreamctl sweep repeats"]
     enroll(store, "two", [*mine, *cells("behavior", tasks=("walker_walk",), settings=("depth=8",), seeds="1")], [], 2)
     for run in store.runs(status="queued"):
         attempt = store.claim(run.id, "cpu")
         store.record_evaluation(run.id, attempt=attempt, kind="training", env_steps=1, seed=0, returns=[1.0])
-    with pytest.raises(BadInput, match="differ in depth: .*curves --by depth"):
+    with pytest.raises(BadInput, match="differ in depth: .*--by depth"):
         paper.draw(store, "figure7", Choice(sweep="two"))
 
 
@@ -199,7 +280,7 @@ def test_figure_5_shows_the_latest_strips(store):
     from dreamctl.results.figures import pictures
 
     drawn = pictures.predictions(store, Choice())
-    assert [row[1] for row in drawn.rows] == ["hopper_hop", "walker_walk"]
+    assert [row[1:] for row in drawn.rows] == [("hopper_hop", 2), ("walker_walk", 2)]
     top, bottom = drawn.figure.axes
     assert (top.get_images()[0].get_array() == 200).all()
     assert [label.get_text() for label in bottom.get_yticklabels()] == ["True", "Model"]
@@ -237,7 +318,7 @@ def test_the_commands(store, tmp_path):
     enroll(store, "reach", cells("horizon", tasks=("walker_walk",), seeds="1"), [], 2)
     for command in (["final", "--x", "horizon"], ["curves", "--by", "method"]):
         mixed = cli("plot", *command, home=store.home)
-        assert mixed.returncode == 2 and "differ in action_repeat" in mixed.stderr
+        assert mixed.returncode == 2 and "differ in " in mixed.stderr and "action_repeat" in mixed.stderr
     done = cli("plot", "final", "--x", "horizon", "--sweep", "reach", home=store.home)
     assert done.returncode == 0, done.stderr
     bad = cli("plot", "figure7", "--format", "gif", home=store.home)
