@@ -60,7 +60,7 @@ def curves(
     store = open_store(home, create=False)
     choice = _choice(preset, tasks, methods, seeds, sweep, until, width)
     runs = selection.select(store, run or [], choice)
-    stem = (out or folder(store, sweep)) / "curves"
+    stem = _folder(store, sweep, out) / "curves"
     paths = figure.draw(store, runs, stem, tuple(by) if by else None, choice, _formats(format))
     _report(store, "curves", selection.remarks(runs, until), paths, home, mirrored=out is None and sweep is not None)
 
@@ -87,7 +87,7 @@ def final(
     store = open_store(home, create=False)
     choice = _choice(preset, tasks, methods, seeds, sweep, until)
     runs = selection.select(store, [], choice)
-    stem = (out or folder(store, sweep)) / f"final_{x}"
+    stem = _folder(store, sweep, out) / f"final_{x}"
     paths = figure.draw(store, runs, x, by, choice, stem, _formats(format))
     _report(store, "final", selection.remarks(runs, until), paths, home, mirrored=out is None and sweep is not None)
 
@@ -98,7 +98,7 @@ def published(out: Out = None, format: Format = "png,pdf", home: Home = None) ->
     from dreamctl.results.draw import draw_published
     from dreamctl.store import open_store
 
-    for path in draw_published(out or open_store(home, create=False).home / "figures", _formats(format)):
+    for path in draw_published(_folder(open_store(home, create=False), None, out), _formats(format)):
         typer.echo(path)
 
 
@@ -161,7 +161,7 @@ def _draw(name, choice, out, format, home) -> None:  # type: ignore[no-untyped-d
     from dreamctl.store import open_store
 
     store = open_store(home, create=False)
-    paths, notes = draw(store, name, choice, out or folder(store, choice.sweep), _formats(format))
+    paths, notes = draw(store, name, choice, _folder(store, choice.sweep, out), _formats(format))
     of_a_sweep = any(sweep.name == choice.sweep or drawn_from(name, sweep.name) for sweep in store.sweeps())
     _report(store, name, notes, paths, home, mirrored=out is None and of_a_sweep)
 
@@ -177,6 +177,16 @@ def _report(store, name, notes, paths, home, mirrored) -> None:  # type: ignore[
         from dreamctl.jobs.launch import spawn_mirror
 
         spawn_mirror(store)
+
+
+def _folder(store, sweep, out) -> Path:  # type: ignore[no-untyped-def]
+    from dreamctl.errors import BadInput
+
+    if out is not None and out.suffix in (".png", ".pdf", ".svg", ".csv"):
+        raise BadInput(
+            f"--out is a folder, not {out.name!r}: figures are named in it, --format says how they are written"
+        )
+    return out or folder(store, sweep)
 
 
 def _choice(preset, tasks, methods, seeds, sweep, until=None, width=None, published=True, show_seeds=False):  # type: ignore[no-untyped-def]

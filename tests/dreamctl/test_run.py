@@ -270,10 +270,13 @@ def test_eval_of_a_corrupt_checkpoint_is_one_line(whole):
 def test_plotted_numbers_are_the_stored_ones(whole, tmp_path):
     home, _ = whole
     done = cli("plot", "curves", "whole", "--out", tmp_path / "a.png", home=home)
+    assert done.returncode == 2 and "--out is a folder" in done.stderr and not list(tmp_path.iterdir())
+    done = cli("plot", "curves", "whole", "--out", tmp_path, home=home)
     assert done.returncode == 0, done.stderr
     assert [line.rsplit(".", 1)[1] for line in done.stdout.split()] == ["png", "pdf", "csv"]
-    assert (tmp_path / "a.png").read_bytes()[1:4] == b"PNG" and (tmp_path / "a.pdf").read_bytes()[:4] == b"%PDF"
-    rows = [line.split(",") for line in (tmp_path / "a.csv").read_text().splitlines()[1:]]
+    stem = tmp_path / "curves"
+    assert stem.with_suffix(".png").read_bytes()[1:4] == b"PNG" and stem.with_suffix(".pdf").read_bytes()[:4] == b"%PDF"
+    rows = [line.split(",") for line in stem.with_suffix(".csv").read_text().splitlines()[1:]]
     store = open_store(home)
     evaluations = [e for e in store.evaluations(store.find("whole").id) if e.kind != "manual"]
     drawn = {int(row[3]): float(row[4]) for row in rows if row[3]}
