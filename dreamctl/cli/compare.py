@@ -111,14 +111,13 @@ def _print(groups: list[Group], rows: list[dict[str, Any]]) -> None:
 
     out = console()
     table = Table(box=None, pad_edge=False)
-    for heading in ("GROUP", "TASKS", "SEEDS", "RUNS", "MEAN", "STD", "MEDIAN", "IQM / 1000", "P(BETTER)"):
+    for heading in ("GROUP", "TASKS", "SEEDS", "MEAN", "STD", "MEDIAN", "IQM / 1000", "P(BETTER)"):
         table.add_column(heading, justify="left" if heading == "GROUP" else "right", no_wrap=heading != "GROUP")
     for row in rows:
         table.add_row(
             row["group"] or "all",
             str(row["tasks"]),
             str(row["seeds"] or "-"),
-            str(row["runs"]),
             *(f"{row[key]:.1f}" for key in ("mean", "std", "median")),
             _range(row["iqm"], row["iqm_interval"]),
             _range(row["improvement"], row["improvement_interval"]),
