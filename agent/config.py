@@ -149,7 +149,9 @@ class Config:
     action_mean_scale: float = _field(
         0.0, "squash the action's mean to +-scale before the tanh, scale * tanh(mean / scale); 0: leave it", low=0
     )
-    action_init_std: float = _field(1.0, "standard deviation of the untrained action model, before the tanh", low=0.01)
+    action_init_std: float = _field(
+        1.0, "standard deviation of the untrained action model, before the tanh", low=0.01, high=100
+    )
     action_min_std: float = _field(
         1e-4, "smallest standard deviation of the action model, before the tanh", source="code", low=0
     )

@@ -24,10 +24,14 @@ def resolve(name: str) -> str:
 
 
 def tune(name: str) -> None:
-    """Let a GPU multiply in TF32 and choose its convolutions by trial. Losses that cancel are taken in float64."""
+    """Make a GPU the current one, let it multiply in TF32 and choose its convolutions by trial.
+
+    Losses that cancel are taken in float64.
+    """
     import torch
 
     if name.startswith("cuda"):
+        torch.cuda.set_device(name)  # its streams are what the recording of the update is ordered with
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True

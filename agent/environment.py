@@ -41,6 +41,11 @@ def choose_backend() -> str:
     raise RenderError(f"no OpenGL library for headless rendering found: install the Debian packages {_PACKAGES}")
 
 
+def _failed(backend: str, error: Exception) -> RenderError:
+    cause = f"{type(error).__name__}: {error}"
+    return RenderError(f"rendering with MUJOCO_GL={backend} failed ({cause}): install the Debian packages {_PACKAGES}")
+
+
 def check_rendering() -> str:
     """Render one image in earnest; returns the backend, or raises `RenderError`."""
     from agent.config import make
@@ -56,8 +61,12 @@ class Environment:
 
     def __init__(self, task: Task, config: Config) -> None:
         backend = choose_backend()
-        from dm_control import suite
-
+        try:
+            from dm_control import suite
+        except ModuleNotFoundError:
+            raise
+        except ImportError as error:  # it opens the display when it is imported
+            raise _failed(backend, error) from error
         self.config = config
         self._env = suite.load(task.domain, task.task)
         spec = self._env.action_spec()
@@ -69,10 +78,7 @@ class Environment:
             self._render = self._renderer(task.camera)
             self._render()
         except Exception as error:  # the GL bindings raise what they like
-            raise RenderError(
-                f"rendering with MUJOCO_GL={backend} failed ({type(error).__name__}: {error}): "
-                f"install the Debian packages {_PACKAGES}"
-            ) from error
+            raise _failed(backend, error) from error
         self._decisions = 0
 
     def reset(self, seed: int) -> np.ndarray:

@@ -65,9 +65,10 @@ class Replay:
         rng = seeds.numpy_generator(self.seed, "replay", index)
         episodes = rng.integers(self.episodes, size=config.batch_size)
         starts = rng.integers(config.decisions + 2 - config.batch_length, size=config.batch_size)
-        rows = torch.from_numpy(episodes)[None, :]
-        steps = torch.from_numpy(starts)[None, :] + torch.arange(config.batch_length)[:, None]
-        rows, steps = rows.to(self.images.device), steps.to(self.images.device)
+        place = self.images.device  # not blocking: a GPU still works on the last update
+        rows = torch.from_numpy(episodes).to(place, non_blocking=True)[None, :]
+        first = torch.from_numpy(starts).to(place, non_blocking=True)[None, :]
+        steps = first + torch.arange(config.batch_length, device=place)[:, None]
         batch = Batch(self.images[rows, steps], self.actions[rows, steps], self.rewards[rows, steps])
         return Batch(*(part.to(self.device) for part in batch))
 

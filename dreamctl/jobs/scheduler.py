@@ -65,10 +65,12 @@ def existing(store: Store, cell: RunSpec) -> Run | None:
 
 def inline(store: Store, sweep: Sweep) -> None:
     """Train the waiting runs of a sweep one after the other in this process; ends with the first that is stopped."""
+    from agent.device import resolve
     from dreamctl.jobs import worker
 
-    while run := store.claim_next(sweep.id, "cpu"):
-        if worker.work(store, run.id, "auto", run.attempt).status == "stopped":
+    device = resolve("auto")
+    while run := store.claim_next(sweep.id, device):
+        if worker.work(store, run.id, device, run.attempt).status == "stopped":
             return
 
 
