@@ -63,7 +63,7 @@ def stress(home: Path, runs: int, schedulers: int, slots: int) -> dict[str, floa
     rng, began = random.Random(0), time.monotonic()
     kills = {"schedulers": 0, "workers": 0}
     shot = time.monotonic()
-    while store.counts(sweep.id).get("finished", 0) < runs:
+    while (counts := store.counts(sweep.id)).get("queued", 0) + counts.get("running", 0):
         time.sleep(0.5)
         for index, process in enumerate(processes):
             if process.poll() is not None:
@@ -103,7 +103,8 @@ def check(store: Store, home: Path, runs: int) -> dict[str, float]:
         "runs": runs,
         "lost": runs - sum(run.status == "finished" for run in members),
         "claims": sum(run.attempt for run in members),
-        "claimed_twice": len(claims) - len({(run, attempt) for run, attempt, _ in claims}),
+        # each claim but the first follows a death: a second worker on a living run would be one too many
+        "claimed_twice": sum(run.attempt != run.deaths + 1 for run in members),
         "runs_with_wrong_metrics": wrong_points,
         "runs_with_wrong_evaluations": wrong_evaluations,
         "database_sound": sound,
