@@ -80,8 +80,7 @@ def _figure(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choic
         if baseline is not None:
             axis.axhline(baseline, color="#999999", linewidth=1, linestyle=":", label="Random policy")
             rows.append((task, "Random policy", "", "", baseline, "", ""))
-        axis.set_ylim(0, 1000)
-        axis.set_xlim(left=0)
+    style.curve_range(axes)
     style.legend(figure, axes)
     return figure, rows
 

@@ -94,15 +94,16 @@ def _learning(store: Store, what: _Curves, choice: Choice) -> Drawn:
                 rows += line(axis, store, runs, (task, label), color, choice)
         for method in what.references if choice.published else ():
             references += _reference(axis, task, method)
-        axis.set_ylim(0, 1000)
-        axis.set_xlim(left=0)
     require(rows, choice.until)
+    style.curve_range(axes)
     style.legend(figure, axes, list(labels.values()))
     return Drawn(figure, CURVES, rows + references, found.notes)
 
 
 def require(rows: Sequence[Row], until: int | None) -> None:
     """Raises `BadInput` when there is nothing of a stored run to show."""
+    if not rows and until is None:
+        raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
     if not rows:
         raise BadInput(f"no run was evaluated in its first {until:,} environment steps: a later --until shows more")
 
@@ -249,8 +250,7 @@ def published_curves() -> Drawn:
         rows += _rows((task, "Dreamer"), points)
         for method in ("d4pg", "a3c", "slac"):
             rows += _reference(axis, task, method)
-        axis.set_ylim(0, 1000)
-        axis.set_xlim(left=0)
+    style.curve_range(axes)
     style.legend(figure, axes)
     return Drawn(figure, CURVES, rows, [])
 

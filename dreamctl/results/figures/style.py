@@ -76,6 +76,15 @@ def legend(figure: Figure, axes: Sequence[Axes], order: Sequence[str] = ()) -> N
     )
 
 
+def curve_range(axes: Sequence[Axes]) -> None:
+    """Environment steps from 0 to the last that is drawn, returns from 0 to 1000: one range for panels that share it.
+
+    Called when all panels are drawn: an x range set on an empty panel would hold for those that have lines too.
+    """
+    axes[0].set_xlim(0, 1.02 * max(axis.dataLim.x1 for axis in axes))  # dataLim leaves out what crosses a whole panel
+    axes[0].set_ylim(0, 1000)
+
+
 def title(task: str) -> str:
     """walker_walk -> Walker Walk."""
     return task.replace("ball_in_", "").replace("_", " ").title()

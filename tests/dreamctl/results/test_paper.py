@@ -102,6 +102,18 @@ def test_what_is_drawn_is_what_the_table_says(store):
     ]
 
 
+@pytest.mark.parametrize(("name", "panels"), [("figure7", 8), ("figure8", 8), ("figure9", 20), ("figure10", 20)])
+@pytest.mark.parametrize("published", [True, False])
+def test_lines_are_in_sight_beside_empty_panels(store, name, panels, published):
+    """All panels share a range, which is that of what was run, however many of them wait for their runs."""
+    drawn = paper.draw(store, name, Choice(published=published))
+    axes = [axis for axis in drawn.figure.axes if axis.get_title()]
+    last = max(row["env_steps"] for row in rows(drawn) if row["env_steps"])
+    assert len(axes) == panels and not axes[0].lines[2 if published else 0 :]  # Acrobot Swingup: references at most
+    ranges = {(*axis.get_xlim(), *axis.get_ylim()) for axis in axes}
+    assert [list(found) for found in ranges] == [pytest.approx([0, 1.02 * last, 0, 1000])]
+
+
 def test_what_is_missing_is_said_with_the_command(store):
     (note,) = paper.draw(store, "figure7", Choice()).notes
     tasks = "acrobot_swingup,cartpole_swingup_sparse,hopper_stand,pendulum_swingup,quadruped_walk,walker_run"
