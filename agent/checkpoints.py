@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from agent import files
 from agent.config import Config, ConfigError
 
 _FORMAT = 1
@@ -20,12 +20,8 @@ class CheckpointError(ValueError):
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write `content` (tensors and plain values) so that after a crash the file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with files.whole(path) as file:
         torch.save({"format": _FORMAT, **content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def load(path: Path, device: str = "cpu") -> dict[str, Any]:

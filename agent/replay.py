@@ -8,7 +8,6 @@ hands pages out only as episodes arrive.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from agent import seeds
+from agent import files, seeds
 from agent.config import Config
 from agent.world_model import Batch
 
@@ -90,12 +89,8 @@ def _place(device: str, size: int) -> str:
 
 def save_episode(path: Path, episode: Episode) -> None:
     """Write an episode so that after a crash the file is whole or absent."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with files.whole(path) as file:
         np.savez_compressed(file, **episode._asdict())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def load_episode(path: Path) -> Episode:

@@ -57,7 +57,7 @@ def stress(home: Path, runs: int, schedulers: int, slots: int) -> dict[str, floa
     """Run the sweep under fire; what happened."""
     store = open_store(home)
     cells = [parse("pendulum_swingup", seed, "smoke", SETTINGS) for seed in range(runs)]
-    sweep = enroll(store, NAME, cells, [], max_attempts=1000)
+    sweep = enroll(store, NAME, cells, {}, max_attempts=1000)
     command = [sys.executable, "-m", "benchmarks.stress", str(home), "--slots", str(slots), "--scheduler"]
     processes = [subprocess.Popen(command) for _ in range(schedulers)]
     rng, began = random.Random(0), time.monotonic()

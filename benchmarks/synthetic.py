@@ -79,8 +79,8 @@ def main() -> None:
     parser.add_argument("--scalars", action="store_true")
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
-    name, parts = sweeps.build(arguments.sweep, sweeps.Request())
-    fill(open_store(arguments.home), sweeps.cells(parts, arguments.limit), arguments.scalars)
+    plan = sweeps.build(arguments.sweep, sweeps.Request(limit=arguments.limit))
+    fill(open_store(arguments.home), plan.cells(), arguments.scalars)
 
 
 if __name__ == "__main__":

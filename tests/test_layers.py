@@ -24,6 +24,7 @@ AGENT = [
     "agent.planner",
     "agent.dreamer",
     "agent.environment",
+    "agent.files",
     "agent.replay",
     "agent.prediction",
     "agent.rollout",
@@ -50,6 +51,7 @@ MAY_BE_HEAVY = {
     "dreamctl.store.migrations.versions.0001_first",
     "dreamctl.store.migrations.versions.0002_sweeps",
     "dreamctl.store.migrations.versions.0003_job",
+    "dreamctl.store.migrations.versions.0004_stopped",
 }
 
 

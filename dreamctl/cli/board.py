@@ -21,6 +21,7 @@ def overview(store: Store, sweep: Sweep) -> dict[str, Any]:
     return {
         "name": sweep.name,
         "paused": sweep.paused,
+        "stopped": sweep.stopped,
         "runs": len(runs),
         "counts": {status: sum(run.status == status for run in runs) for status in STATUSES},
         "running": [progress(store, run) for run in runs if run.status == "running"],
@@ -49,7 +50,8 @@ def progress(store: Store, run: Run) -> dict[str, Any]:
 def line(state: dict[str, Any]) -> str:
     """A sweep in a line: name, then the counts that are not zero."""
     counts = ", ".join(f"{count} {status}" for status, count in state["counts"].items() if count)
-    return f"{state['name']}: {state['runs']} runs: {counts}" + (" (paused)" if state["paused"] else "")
+    held = " (stopped)" if state["stopped"] else " (paused)" if state["paused"] else ""
+    return f"{state['name']}: {state['runs']} runs: {counts}{held}"
 
 
 def table(state: dict[str, Any]) -> Group:

@@ -9,17 +9,21 @@ from collections.abc import Generator
 import typer
 
 from dreamctl.cli.common import Interrupts, console, duration, number, steps
+from dreamctl.errors import RunFailed
 from dreamctl.store import Run, Store
 
 _POLL = 0.5  # seconds
 _MIRROR_PATIENCE = 60.0  # seconds
 
 
-def follow(store: Store, run_id: str, process: subprocess.Popen[bytes]) -> Run:
-    """Show progress until the worker has ended; Ctrl-C stops it cleanly, a second one kills it."""
+def follow(store: Store, run: Run, process: subprocess.Popen[bytes]) -> Run:
+    """Show progress until the worker has ended; Ctrl-C stops it cleanly, a second one kills it.
+
+    run: as it stood before the worker was started. Raises `RunFailed` when the worker did not get to begin.
+    """
     view = _bar if console().is_terminal else _lines
     asked = False
-    updates = view(store, run_id)
+    updates = view(store, run.id)
     with Interrupts() as interrupts:
         while True:
             next(updates)
@@ -35,13 +39,16 @@ def follow(store: Store, run_id: str, process: subprocess.Popen[bytes]) -> Run:
                     typer.echo(
                         "\nstopping after this update, with a checkpoint; Ctrl-C again kills the worker", err=True
                     )
+                    store.request_stop(run.id)  # so that a worker too young for the signal leaves a stopped run
                     process.terminate()
                 asked = True
     next(updates)
     updates.close()
     store.reap()
-    store.abandon(run_id, "the worker ended before it began")
-    return store.get(run_id)
+    reason = "the worker ended before it began"
+    if store.abandon(run.id, run.attempt, "stopped" if asked else "failed", reason) and not asked:
+        raise RunFailed(f"run {run.name}: {reason} (log: {store.folder(run.id) / 'log.txt'})")
+    return store.get(run.id)
 
 
 def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str) -> None:

@@ -95,11 +95,12 @@ def retry(what: Either, home: Home = None) -> None:
     count = store.requeue([run.id for run in runs])
     if not count:
         raise BadInput(f"nothing of {what} has failed or been stopped")
-    typer.echo(f"{count} run(s) wait again; a scheduler takes them on (dreamctl sweep ...)")
+    name = sweep or store.sweeps_of(runs[0].id)[0].name
+    typer.echo(f"{count} run(s) wait again; a scheduler takes them on: dreamctl sweep {name}{home_option(home)}")
 
 
 def stop(what: Either, home: Home = None) -> None:
-    """Stop a running run, or all of a sweep, after their current update, with checkpoints."""
+    """Stop a running run, or a sweep with its schedulers: runs end after their current update, with checkpoints."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
 
@@ -107,15 +108,15 @@ def stop(what: Either, home: Home = None) -> None:
     store.reap()
     runs, sweep = _resolve(store, what)
     if sweep is not None:
-        store.pause(store.find_sweep(sweep).id, True)
-    running = [run for run in runs if run.status == "running"]
-    if not running and sweep is None:
+        running = store.stop_sweep(store.find_sweep(sweep).id)
+        typer.echo(
+            f"{sweep} stops, {len(running)} run(s) at work; go on with: dreamctl sweep {sweep}{home_option(home)}"
+        )
+        return
+    if runs[0].status != "running":
         raise BadInput(f"run {runs[0].name} is {runs[0].status}, not running")
-    for run in running:
-        store.request_stop(run.id)
-        typer.echo(f"asked {run.name} to stop; go on with: dreamctl run --resume {run.name}{home_option(home)}")
-    if sweep is not None:
-        typer.echo(f"{sweep} is paused; go on with: dreamctl sweep {sweep}{home_option(home)}")
+    store.request_stop(runs[0].id)
+    typer.echo(f"asked {runs[0].name} to stop; go on with: dreamctl run --resume {runs[0].name}{home_option(home)}")
 
 
 def logs(

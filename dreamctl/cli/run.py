@@ -55,10 +55,11 @@ def run(
     if inline:
         record = worker.work(store, record.id, device, profile=profile)
     else:
-        record = follow(store, record.id, launch.spawn(store, record.id, device, profile=profile))
+        record = follow(store, record, launch.spawn(store, record.id, device, profile=profile))
     conclude(store, record, mirror, home_option(home))
     if profile:
         typer.echo(f"profile    {store.folder(record.id) / 'profile'}")
-    if record.status == "failed":
+    if record.status in ("failed", "queued"):  # queued: its worker died, and it is a sweep's
         log = store.folder(record.id) / "log.txt"
-        raise RunFailed(f"run {record.name} failed: {record.reason}" + ("" if inline else f" (log: {log})"))
+        again = ", and waits in its sweep" if record.status == "queued" else ""
+        raise RunFailed(f"run {record.name} failed: {record.reason}{again}" + ("" if inline else f" (log: {log})"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from dreamctl.jobs.cluster import Cluster
     from dreamctl.jobs.scheduler import Scheduler
     from dreamctl.jobs.spec import RunSpec
-    from dreamctl.store import Store
+    from dreamctl.store import Run, Store
 
 _POLL = 1.0  # seconds
 
@@ -22,7 +23,9 @@ _POLL = 1.0  # seconds
 def sweep(
     name: Annotated[
         str | None,
-        typer.Argument(help="horizon, performance, behavior, representation, action-repeat, all, or a .yaml file."),
+        typer.Argument(
+            help="horizon, performance, behavior, representation, action-repeat, all, a .yaml file, a stored one."
+        ),
     ] = None,
     tasks: Annotated[str | None, typer.Option(help="Tasks, with commas [default: the sweep's].")] = None,
     methods: Annotated[str | None, typer.Option(help="Methods, with commas [default: the sweep's].")] = None,
@@ -62,11 +65,12 @@ def sweep(
     from dreamctl.jobs.slots import slots
     from dreamctl.store import open_store
 
-    request = sweeps.Request(listed(tasks), listed(methods), seeds, preset, tuple(set_ or ()), tuple(grid or ()))
-    title, parts = sweeps.build(name, request)
-    cells = sweeps.cells(parts, limit)
+    choices = (listed(tasks), listed(methods), seeds, preset, tuple(set_ or ()), tuple(grid or ()), limit)
+    known = open_store(home, create=False)
+    plan = sweeps.build(name, sweeps.Request(*choices), lambda stored: known.find_sweep(stored).spec)
+    cells = plan.cells()
     if dry_run:
-        _dry_run(open_store(home, create=False), title, cells, json)
+        _dry_run(known, plan.name, cells, json)
         return
     if json:
         raise BadInput("--json goes with --dry-run; of a sweep at work: dreamctl status --json")
@@ -82,13 +86,14 @@ def sweep(
         if not room:
             raise BadInput("there is no slot to train in: give --cpu-slots 1 or more")
     store = open_store(home)
-    record = scheduler.enroll(store, title, cells, [part.to_dict() for part in parts], max_attempts, retry_failed)
+    record = scheduler.enroll(store, plan.name, cells, plan.to_dict(), max_attempts, retry_failed)
     if detach:
-        log = launch.spawn_again(store, [argument for argument in sys.argv[1:] if argument != "--detach"], title)
-        typer.echo(f"sweep {title} goes on in the background (log: {log})")
+        log = launch.spawn_again(store, [argument for argument in sys.argv[1:] if argument != "--detach"], plan.name)
+        typer.echo(f"sweep {plan.name} goes on in the background (log: {log})")
         where = home_option(home)
-        typer.echo(f"see: dreamctl status {title} --watch{where}; end: dreamctl stop {title}{where}")
+        typer.echo(f"see: dreamctl status {plan.name} --watch{where}; end: dreamctl stop {plan.name}{where}")
         return
+    typer.echo(f"sweep {plan.name}: {len(cells)} runs")
     if inline:
         launch.spawn_mirror(store)
         scheduler.inline(store, record)
@@ -99,7 +104,8 @@ def sweep(
     _conclude(store, record, home_option(home))
     failed = store.counts(record.id).get("failed", 0)
     if failed:
-        raise RunFailed(f"{failed} run(s) of sweep {title} failed: dreamctl status {title}, then --retry-failed")
+        again = f"dreamctl sweep {plan.name} --retry-failed"
+        raise RunFailed(f"{failed} run(s) of sweep {plan.name} failed: dreamctl status {plan.name}, then {again}")
 
 
 def _dry_run(store: Store, title: str, cells: list[RunSpec], json: bool) -> None:
@@ -162,7 +168,10 @@ def _watch(scheduler: Scheduler | Cluster) -> None:
     views = _live(scheduler) if console().is_terminal else _lines(scheduler)
     with Interrupts() as interrupts:
         while not scheduler.done:
+            said = scheduler.trouble
             scheduler.step()
+            if scheduler.trouble not in (None, said):
+                typer.echo(f"dreamctl: {scheduler.trouble}", err=True)
             next(views)
             time.sleep(_POLL)
             for _ in range(interrupts.take()):
@@ -177,20 +186,27 @@ def _watch(scheduler: Scheduler | Cluster) -> None:
 
 def _live(scheduler: Scheduler | Cluster) -> Generator[None, None, None]:
     from rich.live import Live
+    from sqlalchemy.exc import OperationalError
 
     from dreamctl.cli import board
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
-            live.update(board.table(board.overview(scheduler.store, scheduler.sweep)), refresh=True)
+            with suppress(OperationalError):  # what the scheduler tells
+                live.update(board.table(board.overview(scheduler.store, scheduler.sweep)), refresh=True)
             yield
 
 
 def _lines(scheduler: Scheduler | Cluster) -> Generator[None, None, None]:
     """Without a terminal: a line for each run that begins or ends."""
+    from sqlalchemy.exc import OperationalError
+
     seen: dict[str, str] = {}
+    members: list[Run] = []
     while True:
-        for run in scheduler.store.members(scheduler.sweep.id):
+        with suppress(OperationalError):  # what the scheduler tells
+            members = scheduler.store.members(scheduler.sweep.id)
+        for run in members:
             state = f"{run.status} {run.attempt}"
             if seen.get(run.id, "queued 0") != state:
                 where = f" in job {run.job}" if run.job and run.status == "running" else ""
@@ -208,4 +224,4 @@ def _conclude(store: Store, record: Any, home: str) -> None:
     typer.echo(board.line(state))
     counts = state["counts"]
     if counts["queued"] or counts["stopped"] or counts["running"]:
-        typer.echo(f"to go on, give the same command again; see: dreamctl status {record.name}{home}")
+        typer.echo(f"go on with: dreamctl sweep {record.name}{home}")

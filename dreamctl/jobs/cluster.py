@@ -7,17 +7,19 @@ wait for the next one.
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import Protocol
 
+from sqlalchemy.exc import OperationalError
+
 from dreamctl.errors import BadInput, RunFailed
 from dreamctl.jobs import launch
+from dreamctl.jobs.scheduler import unanswered
 from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
 
 _BARREN = 3  # jobs that end before they take a run on, after which something is wrong with all of them
-_PATIENCE = 600.0  # seconds that an engine may be silent: its controller may be begun again meanwhile
+_PATIENCE = 600.0  # seconds that an engine may refuse or be silent: its controller may be begun again meanwhile
 
 
 class Engine(Protocol):
@@ -45,10 +47,11 @@ class Cluster:
     def __init__(self, store: Store, sweep: Sweep, engine: Engine) -> None:
         self.store, self.sweep, self.engine = store, sweep, engine
         self.jobs = engine.jobs()  # an earlier scheduler may have left some
-        self.stopping = False
-        self.mirror: subprocess.Popen[bytes] | None = None
+        self.stopping = self.killing = False
+        self.trouble: str | None = None  # why the last step was not made
+        self.mirror = launch.keep_mirror(store, None)
         self._barren = 0
-        self._answered = time.monotonic()  # when the engine last did
+        self._answered: float | None = None  # when the engine last did all that a step asked
         self._begun: set[tuple[str, int]] = set()  # runs that were seen running, and their attempts
         self._dismissed: set[str] = set()  # jobs without a run that were cancelled
 
@@ -57,32 +60,54 @@ class Cluster:
         """Whether there is nothing left to wait for."""
         if self.stopping:
             return not self.jobs
-        counts = self.store.counts(self.sweep.id)
+        try:
+            counts = self.store.counts(self.sweep.id)
+        except OperationalError:
+            return False
         return not (counts.get("queued", 0) or counts.get("running", 0))
 
     def step(self) -> None:
         """Look after the jobs that have ended, then ask for as many as there are runs that wait for one.
 
-        Raises `RunFailed` when jobs end again and again before they take a run on, `BadInput` when the engine refuses
-        a job or does not answer for long.
+        What the engine or the database refuses is asked again. Raises `RunFailed` when jobs end again and again before
+        they take a run on, `BadInput` when the engine refuses the first step or does not answer for long.
         """
         try:
-            jobs = self.engine.jobs()
-        except BadInput:
-            if time.monotonic() - self._answered > _PATIENCE:
+            self._step()
+        except OperationalError as error:
+            self.trouble = unanswered(error)
+        except BadInput as error:
+            if self._answered is None or time.monotonic() - self._answered > _PATIENCE:
                 raise
-            return
-        self._answered = time.monotonic()
-        ended, self.jobs = self.jobs - jobs, jobs
-        for job in ended:
+            self.trouble = f"{error}; trying again"
+        else:
+            self.trouble, self._answered = None, time.monotonic()
+
+    def stop(self) -> None:
+        """Begin no more runs; let those at work end with a checkpoint."""
+        self.stopping = True
+
+    def kill(self) -> None:
+        """End all jobs at once; checkpoints and episodes remain, and the runs count as stopped."""
+        self.stopping = self.killing = True
+
+    def _step(self) -> None:
+        jobs = self.engine.jobs()
+        for job in self.jobs - jobs:
             self._ended(job)
+            self.jobs.remove(job)
+        self.jobs = jobs
         self.store.reap()
         begun = {(run.id, run.attempt) for run in self._running()}
         if begun - self._begun:  # a mirror ends when nothing runs, and jobs may wait for days
             self._begun |= begun
             self.mirror = launch.keep_mirror(self.store, self.mirror)
+        sweep = self.store.find_sweep(self.sweep.id)
+        self.stopping = self.stopping or sweep.stopped
         if self.stopping:
             self._dismiss()
+            if self.killing:
+                self.engine.cancel(self.jobs, kill=True)
             return
         idle = len(self._idle())  # before the queue is read: a run taken on in between must not be asked for again
         counts = self.store.counts(self.sweep.id)
@@ -91,19 +116,9 @@ class Cluster:
                 self._dismiss()  # there is nothing left for them
             return
         missing = counts["queued"] - idle
-        if missing > 0 and not self.store.find_sweep(self.sweep.name).paused:
+        if missing > 0 and not sweep.paused:
             self.engine.submit(missing)
             self.jobs |= self.engine.jobs()
-
-    def stop(self) -> None:
-        """Begin no more runs; let those at work end with a checkpoint."""
-        self.stopping = True
-        self._dismiss()
-
-    def kill(self) -> None:
-        """End all jobs at once; checkpoints and episodes remain, and the runs count as stopped."""
-        self.stop()
-        self.engine.cancel(self.jobs, kill=True)
 
     def _running(self) -> list[Run]:
         return [run for run in self.store.members(self.sweep.id) if run.status == "running" and run.job in self.jobs]
@@ -118,8 +133,8 @@ class Cluster:
             if not run.stop_requested:
                 self.store.request_stop(run.id)
         idle = self._idle() - self._dismissed
-        self._dismissed |= idle
         self.engine.cancel(idle)
+        self._dismissed |= idle
 
     def _ended(self, job: str) -> None:
         """A job is gone: if it left a run behind, that one goes back to the queue."""

@@ -27,14 +27,18 @@ def estimate(store: Store, cells: Sequence[RunSpec]) -> Estimate:
     """The cost of `cells`, all of them from their beginning."""
     memory = max((replay_bytes(cell) for cell in cells), default=0)
     stored = [run for run in store.runs() if run.env_steps and run.updates]
-    hours, disk, sources = 0.0, 0.0, set()
+    kinds: dict[tuple[str, str, str], list[RunSpec]] = {}
     for cell in cells:
-        like, name = _alike(stored, cell)
+        kinds.setdefault((cell.preset, cell.config.method, cell.config.objective), []).append(cell)
+    hours, disk, sources = 0.0, 0.0, set()
+    for of_kind in kinds.values():
+        like, name = _alike(stored, of_kind[0])
         rates = [rate for run in like if (rate := _rate(store, run))]
         if not rates:
             return Estimate(None, None, memory, "no stored run is like these: their rate is not known")
-        hours += cell.config.steps / statistics.median(rates) / 3600
-        disk += cell.config.steps * statistics.median(_bytes(store, run) / run.env_steps for run in like)
+        steps = sum(cell.config.steps for cell in of_kind)
+        hours += steps / statistics.median(rates) / 3600
+        disk += steps * statistics.median(_bytes(store, run) / run.env_steps for run in like)
         sources.add(f"{len(like)} {name} run(s) on {', '.join(sorted({run.device or '?' for run in like}))}")
     return Estimate(hours, round(disk), memory, "; ".join(sorted(sources)))
 

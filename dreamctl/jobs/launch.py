@@ -65,7 +65,9 @@ def spawn(
     command = [sys.executable, "-m", "dreamctl.jobs.worker", run_id, "--home", str(store.home), "--device", device]
     command += [] if attempt is None else ["--attempt", str(attempt)]
     command += ["--profile"] if profile else []
-    with (store.folder(run_id) / "log.txt").open("ab") as log:
+    folder = store.folder(run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -85,7 +87,7 @@ def _write_config(store: Store, run: Run) -> None:
 def spawn_again(store: Store, arguments: Sequence[str], name: str) -> Path:
     """Start this program with other arguments in the background; returns its log."""
     path = store.home / "sweeps" / f"{name}.log"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "dreamctl", *arguments],

@@ -14,6 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import OperationalError
+
+from dreamctl.errors import UnknownRun
 from dreamctl.jobs import launch
 from dreamctl.jobs.slots import Slot
 from dreamctl.jobs.spec import RunSpec
@@ -25,30 +28,34 @@ _ENDED = ("finished", "failed", "stopped")
 
 @dataclass
 class Job:
-    """A run in a slot; process: its worker, None when another scheduler has started it."""
+    """A run in a slot.
+
+    process: its worker, None when another scheduler has started it. failure: why no worker could be started.
+    """
 
     run: Run
     process: subprocess.Popen[bytes] | None
+    failure: str | None = None
 
 
 def enroll(
     store: Store,
     name: str,
     cells: Sequence[RunSpec],
-    parts: Sequence[Mapping[str, Any]],
+    plan: Mapping[str, Any],
     max_attempts: int,
     retry_failed: bool = False,
 ) -> Sweep:
     """Store a sweep: a run for each cell that has none, stopped ones (and failed ones, if told) back in the queue.
 
-    One at a time, so that two schedulers that start together do not both make a cell's run. parts: what was asked
-    for, as JSON.
+    One at a time, so that two schedulers that start together do not both make a cell's run. plan: what the cells were
+    made from, as JSON.
     """
     from filelock import FileLock
 
     store.reap()
     with FileLock(store.home / "enroll.lock"):
-        sweep = store.open_sweep(name, parts, max_attempts)
+        sweep = store.open_sweep(name, plan, max_attempts)
         runs = [existing(store, cell) or launch.submit(store, cell) for cell in cells]
         store.enroll(sweep.id, [run.id for run in runs])
         again = ("stopped", "failed") if retry_failed else ("stopped",)
@@ -81,7 +88,8 @@ class Scheduler:
         self.store, self.sweep, self.slots = store, sweep, list(slots)
         self.jobs: dict[int, Job] = {}  # by slot
         self.stopping = False
-        self.mirror: subprocess.Popen[bytes] | None = None
+        self.trouble: str | None = None  # why the last step was not made
+        self.mirror = launch.keep_mirror(store, None)
         for run in store.orphans():
             free = [i for i, slot in enumerate(self.slots) if slot.device == run.device and i not in self.jobs]
             if free:
@@ -92,45 +100,69 @@ class Scheduler:
         """Whether there is nothing left to wait for."""
         if self.jobs:
             return False
-        counts = self.store.counts(self.sweep.id)
+        try:
+            counts = self.store.counts(self.sweep.id)
+        except OperationalError:
+            return False
         return self.stopping or not (counts.get("queued", 0) or counts.get("running", 0))
 
     def step(self) -> None:
-        """Look after the workers, then fill the free slots."""
-        for index, job in list(self.jobs.items()):
-            if self._ended(job):
-                del self.jobs[index]
-        self.store.reap()
-        for index, slot in enumerate(self.slots):
-            if index in self.jobs or self.stopping:
-                continue
-            run = self.store.claim_next(self.sweep.id, slot.device)
-            if run is None:
-                break
-            worker = launch.spawn(self.store, run.id, slot.worker_device, run.attempt, slot.environment)
-            self.jobs[index] = Job(run, worker)
-            self.mirror = launch.keep_mirror(self.store, self.mirror)
+        """Look after the workers, then fill the free slots; a database that is full or away is asked again."""
+        try:
+            self._step()
+            self.trouble = None
+        except OperationalError as error:
+            self.trouble = unanswered(error)
 
     def stop(self) -> None:
         """Claim no more; let the workers end with a checkpoint."""
         self.stopping = True
         for job in self.jobs.values():
-            if job.process is None:
-                self.store.request_stop(job.run.id)
-            else:
+            self._request_stop(job.run)  # so that a worker too young for the signal is not put back in the queue
+            if job.process is not None:
                 job.process.terminate()
 
     def kill(self) -> None:
         """End the workers at once; their checkpoints and episodes remain, and their runs count as stopped."""
         self.stopping = True
         for job in self.jobs.values():
-            self.store.request_stop(job.run.id)  # so that it is not put back in the queue
+            self._request_stop(job.run)
             with suppress(ProcessLookupError):
                 os.kill(job.process.pid if job.process else self.store.get(job.run.id).pid or 0, signal.SIGKILL)
 
+    def _step(self) -> None:
+        for index, job in list(self.jobs.items()):
+            if self._ended(job):
+                del self.jobs[index]
+        self.store.reap()
+        if not self.stopping and self.store.find_sweep(self.sweep.id).stopped:
+            self.stop()
+        for index, slot in enumerate(self.slots):
+            if index in self.jobs or self.stopping:
+                continue
+            run = self.store.claim_next(self.sweep.id, slot.device)
+            if run is None:
+                break
+            try:
+                worker = launch.spawn(self.store, run.id, slot.worker_device, run.attempt, slot.environment)
+                self.jobs[index] = Job(run, worker)
+            except OSError as error:
+                self.jobs[index] = Job(run, None, f"its worker could not be started: {error}")
+            self.mirror = launch.keep_mirror(self.store, self.mirror)
+
+    def _request_stop(self, run: Run) -> None:
+        with suppress(OperationalError):  # the signal that follows will do
+            self.store.request_stop(run.id)
+
     def _ended(self, job: Job) -> bool:
-        run = self.store.get(job.run.id)
+        try:
+            run = self.store.get(job.run.id)
+        except UnknownRun:  # it ended and was removed
+            return True
         theirs = run.status in _ENDED or run.attempt != job.run.attempt
+        if job.failure and not theirs:
+            self.store.finish(run.id, run.attempt, "failed", job.failure)
+            return True
         if job.process is None:
             return theirs or run.status == "queued"
         if job.process.poll() is None:
@@ -138,6 +170,11 @@ class Scheduler:
         if not theirs and run.status == "running":  # it died, perhaps before it took the run over
             self.store.bury(run, f"the worker died ({_cause(job.process.returncode)})")
         return True
+
+
+def unanswered(error: OperationalError) -> str:
+    """What to tell a user of a database that does not do what it is asked."""
+    return f"the run database does not answer ({error.orig}); trying again"
 
 
 def _cause(code: int) -> str:

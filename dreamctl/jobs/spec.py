@@ -12,6 +12,8 @@ from dreamctl.errors import BadInput
 from dreamctl.store import Run
 from dreamctl.store.identity import digest
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"  # of a run or a sweep
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -42,7 +44,7 @@ def parse(
     """A specification from what a user typed; settings are "key=value". Raises `BadInput`."""
     if not 0 <= seed < 2**32:
         raise BadInput(f"seed must be between 0 and 4294967295, not {seed}")
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name):
+    if name is not None and not re.fullmatch(NAME, name):
         raise BadInput(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
     try:
         config = make(preset, pairs(settings))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from agent.config import METHODS, OBJECTIVES, ConfigError, nearest
 from agent.tasks import TASKS, get
-from dreamctl.errors import BadInput
-from dreamctl.jobs.spec import RunSpec, pairs, parse
+from dreamctl.errors import BadInput, UnknownRun
+from dreamctl.jobs.spec import NAME, RunSpec, pairs, parse
 
 _ALL_TASKS = tuple(sorted(TASKS))
 
@@ -38,9 +40,44 @@ class Sweep:
             for seed in self.seeds
         ]
 
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep is made of: its parts, or only the first `limit` of their runs. Its name says no less.
+
+    One name is one list of runs: a built-in sweep or a file that is narrowed or changed by options goes by another
+    name, NAME-DIGEST, so that going on with it does just that.
+    """
+
+    name: str
+    parts: tuple[Sweep, ...]
+    limit: int | None = None
+
+    def cells(self) -> list[RunSpec]:
+        """The runs of all parts, each once. Raises `BadInput`."""
+        unique = {cell.digest: cell for part in self.parts for cell in part.cells()}
+        if not unique:
+            raise BadInput("this sweep has no runs: check --tasks, --methods, --seeds and --grid")
+        return list(unique.values())[: self.limit]
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON, to be kept with the sweep."""
-        return asdict(self)
+        return {"parts": [asdict(part) for part in self.parts], "limit": self.limit}
+
+    @classmethod
+    def from_dict(cls, name: str, content: Mapping[str, Any]) -> Plan:
+        """What `to_dict` gave."""
+        parts = (
+            Sweep(
+                tuple(part["tasks"]),
+                {key: tuple(values) for key, values in part["grid"].items()},
+                part["settings"],
+                tuple(part["seeds"]),
+                part["preset"],
+            )
+            for part in content["parts"]
+        )
+        return cls(name, tuple(parts), content.get("limit"))
 
 
 # What the figures of the paper need (Section 6 and Appendices).
@@ -67,7 +104,7 @@ BUILT_IN: dict[str, tuple[str, Sweep]] = {
     ),
 }
 NAMES = {name: help for name, (help, _) in BUILT_IN.items()} | {"all": "everything above, each run once"}
-_FILE_KEYS = ("name", "tasks", "methods", "objectives", "seeds", "preset", "set", "grid")
+_FILE_KEYS = ("name", "tasks", "methods", "objectives", "seeds", "preset", "set", "grid", "limit")
 
 
 @dataclass(frozen=True)
@@ -80,6 +117,7 @@ class Request:
     preset: str | None = None
     settings: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
+    limit: int | None = None
 
     def on(self, sweep: Sweep) -> Sweep:
         """The sweep with the user's choices in place of its own. Raises `BadInput`."""
@@ -99,38 +137,40 @@ class Request:
         )
 
 
-def build(name: str | None, request: Request) -> tuple[str, list[Sweep]]:
-    """The name and the parts of a sweep: a built-in one, one from a YAML file, or from the request alone.
+def build(name: str | None, request: Request, stored: Callable[[str], Mapping[str, Any]] | None = None) -> Plan:
+    """The plan of a sweep: a built-in one, one from a YAML file, one that is stored, or from the request alone.
 
-    A sweep from the request alone is named after its content, so that the same command goes on with it.
+    stored: the plan, as JSON, of a stored sweep; raises `UnknownRun` when there is none of that name.
     """
     if name is None:
         if not request.tasks:
             names = ", ".join(NAMES)
             raise BadInput(f"which sweep? dreamctl sweep NAME ({names}), a YAML file, or --tasks with --grid")
-        sweep = request.on(Sweep(()))
-        content = json.dumps(sweep.to_dict(), sort_keys=True)
-        return f"sweep-{hashlib.sha256(content.encode()).hexdigest()[:8]}", [sweep]
+        return _changed(Plan("sweep", (Sweep(()),)), request)
     if name == "all":
-        return name, [request.on(sweep) for _, sweep in BUILT_IN.values()]
+        return _changed(Plan(name, tuple(sweep for _, sweep in BUILT_IN.values())), request)
     if name in BUILT_IN:
-        return name, [request.on(BUILT_IN[name][1])]
+        return _changed(Plan(name, (BUILT_IN[name][1],)), request)
     if Path(name).suffix in (".yaml", ".yml"):
-        name, sweep = read(Path(name))
-        return name, [request.on(sweep)]
+        return _changed(read(Path(name)), request)
+    if stored is not None:
+        with suppress(UnknownRun):
+            return _changed(Plan.from_dict(name, stored(name)), request)
     raise BadInput(f"unknown sweep {name!r}{nearest(name, NAMES)}; sweeps: {', '.join(NAMES)}, or a .yaml file")
 
 
-def cells(parts: Iterable[Sweep], limit: int | None = None) -> list[RunSpec]:
-    """The runs of all parts, each once."""
-    unique = {cell.digest: cell for part in parts for cell in part.cells()}
-    if not unique:
-        raise BadInput("this sweep has no runs: check --tasks, --methods, --seeds and --grid")
-    return list(unique.values())[:limit]
+def _changed(plan: Plan, request: Request) -> Plan:
+    """A plan with the user's choices; under a name of its own if that changes it."""
+    limit = plan.limit if request.limit is None else request.limit
+    wanted = Plan(plan.name, tuple(request.on(part) for part in plan.parts), limit)
+    if wanted == plan:
+        return plan
+    content = json.dumps(wanted.to_dict(), sort_keys=True)
+    return replace(wanted, name=f"{plan.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
 
 
-def read(path: Path) -> tuple[str, Sweep]:
-    """A sweep from a YAML file: name, tasks, methods, objectives, seeds, preset, set, grid. Raises `BadInput`."""
+def read(path: Path) -> Plan:
+    """A sweep from a YAML file that holds some of `_FILE_KEYS`. Raises `BadInput`."""
     import yaml
 
     try:
@@ -149,9 +189,16 @@ def read(path: Path) -> tuple[str, Sweep]:
         if plural in content:
             grid[key] = _listed(content[plural])
     settings = {key: _text(value) for key, value in _mapping(path, content, "set").items()}
-    seeds = parse_seeds(",".join(_listed(content.get("seeds", 3))))
+    seeds = content.get("seeds", 3)
+    chosen = parse_seeds("".join(f"{seed}," for seed in seeds) if isinstance(seeds, list) else str(seeds))
     tasks = _tasks(_listed(content.get("tasks", _ALL_TASKS)))
-    return str(content.get("name", path.stem)), Sweep(tasks, grid, settings, seeds, str(content.get("preset", "paper")))
+    limit = content.get("limit")
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        raise BadInput(f"{path}: limit is a number of runs, not {limit!r}")
+    name = str(content.get("name", path.stem))
+    if not re.fullmatch(NAME, name) or name in NAMES:
+        raise BadInput(f"{path}: {name!r} is no name for a sweep: use letters, digits, '.', '_' and '-'")
+    return Plan(name, (Sweep(tasks, grid, settings, chosen, str(content.get("preset", "paper"))),), limit)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

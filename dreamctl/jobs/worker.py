@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HEARTBEAT = 1.0  # seconds
 _KEPT = 2  # newest checkpoints, beside the best
+_PATIENCE = 600.0  # seconds that the database may be full or away when a run ends
 
 
 class StoreRecorder:
@@ -143,7 +145,7 @@ class StoreRecorder:
                 self.stopping.set()
                 return
             except OperationalError as error:  # a busy or full disk: the points are kept, try again
-                print(f"warning: {error}", file=sys.stderr, flush=True)
+                _warn(error)
 
 
 def work(
@@ -178,38 +180,63 @@ def _work(
     profile: bool,
     stopping: threading.Event,
 ) -> Run:
-    if attempt is not None:
-        store.adopt(run_id, attempt)  # before torch is loaded: until then we cannot be told from our scheduler
-    from agent import training
-    from agent.config import Config
-    from agent.device import resolve
-
-    device = resolve(device)
     if attempt is None:
-        attempt = store.claim(run_id, device)
+        from agent.device import resolve
+
+        attempt = store.claim(run_id, resolve(device))
+    else:
+        store.adopt(run_id, attempt)  # before torch is loaded: until then we cannot be told from our scheduler
     run = store.get(run_id)
     status, reason = "failed", None
     profiler = Profiler(store, run) if profile else None
     with StoreRecorder(store, run, attempt, stopping, profiler) as recorder:
         try:
-            checkpoint, damaged = files.newest_whole(store, run)
-            for path in damaged:
-                print(f"warning: checkpoint {path} is missing or corrupt, going back to an older one", flush=True)
-            config, folder = Config.from_dict(run.config), store.folder(run_id)
-            status = training.train(run.task, config, run.seed, folder, recorder, device, checkpoint)
+            status = _train(store, run, device, recorder)
         except StaleAttempt:
             raise
         except Exception as error:
-            traceback.print_exc()
+            with suppress(OSError):  # the log may be on a full disk
+                traceback.print_exc()
             lines = str(error).strip().splitlines() or [""]
             reason = f"{type(error).__name__}: {lines[0]}"
-        recorder.flush()
+        _until_written(recorder.flush)
         if profiler:
             profiler.close()
     if status == "stopped" and give_back and not recorder.told:
         status, reason = "queued", give_back
-    store.finish(run_id, attempt, status, reason)
+    _until_written(lambda: store.finish(run_id, attempt, status, reason))
     return store.get(run_id)
+
+
+def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
+    """Train from the newest whole checkpoint on; how it ended: finished or stopped."""
+    from agent import training
+    from agent.config import Config
+    from agent.device import resolve
+
+    checkpoint, damaged = files.newest_whole(store, run)
+    for path in damaged:
+        print(f"warning: checkpoint {path} is missing or corrupt, going back to an older one", flush=True)
+    config, folder = Config.from_dict(run.config), store.folder(run.id)
+    return training.train(run.task, config, run.seed, folder, recorder, resolve(device), checkpoint)
+
+
+def _until_written(write: Callable[[], None]) -> None:
+    """How a run ends must be on record: a database that is full or away is asked again for a while."""
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return write()
+        except OperationalError as error:
+            if time.monotonic() > give_up:
+                raise
+            _warn(error)
+            time.sleep(_HEARTBEAT)
+
+
+def _warn(error: Exception) -> None:
+    with suppress(OSError):  # the log may be on a full disk
+        print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def connect(url: str, home: Path) -> Engine:
     """An engine on the database, migrated to the newest schema."""
     file = sqlite_file(url)
     if file is not None:
-        _refuse_network(file.parent)
+        refuse_network(file.parent, "choose a local --home, or set DREAMCTL_DB to a PostgreSQL URL")
     try:
         engine = _engine(url)
         _migrate(engine, home)
@@ -114,17 +114,14 @@ def _migrate(engine: Engine, home: Path) -> None:
             raise HomeError(f"the run database in {home} is of a newer dreamctl: upgrade dreamctl") from error
 
 
-def _refuse_network(folder: Path) -> None:
+def refuse_network(folder: Path, way_out: str, mounts: Path = Path("/proc/mounts")) -> None:
     """`HomeError` when a folder lies on a network file system, where SQLite's log does not work."""
     try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+        listed = [line.split()[1:3] for line in mounts.read_text().splitlines()]
     except OSError:
         return
     place = str(folder.resolve())
-    inside = [(point, kind) for point, kind in mounts if place == point or place.startswith(point.rstrip("/") + "/")]
+    inside = [(point, kind) for point, kind in listed if place == point or place.startswith(point.rstrip("/") + "/")]
     point, kind = max(inside, key=lambda mount: len(mount[0]), default=("", ""))
     if kind in _NETWORK:
-        raise HomeError(
-            f"SQLite is not safe on the network file system at {point} ({kind}): "
-            "choose a local --home, or set DREAMCTL_DB to a PostgreSQL URL"
-        )
+        raise HomeError(f"SQLite is not safe on the network file system at {point} ({kind}): {way_out}")

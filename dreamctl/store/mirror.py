@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamctl.store.models import Run
+from dreamctl.errors import BadInput, UnknownRun
+from dreamctl.store.database import refuse_network
+from dreamctl.store.models import Run, Sweep
 from dreamctl.store.store import Store
 
 _BATCH = 1000  # MLflow's limit of metrics in a request
@@ -97,15 +99,20 @@ class Mirror:
     def _pass(self, client: Any) -> Copied:
         """Copy each run; one that cannot be copied is reported and tried again next time, the others go on."""
         copied = Copied()
-        self._sweeps(client)
+        for sweep in self.store.sweeps():
+            try:
+                self._sweep(client, sweep)
+            except Exception as error:
+                _complain(f"sweep {sweep.name}", error)
         for run_id, stamp in self.store.stamps().items():
             if self._copied.get(run_id) == stamp:
                 continue
-            run = self.store.get(run_id)
             try:
-                points = self._run(client, run, stamp)
+                points = self._run(client, self.store.get(run_id), stamp)
+            except UnknownRun:  # it has just been removed
+                continue
             except Exception as error:
-                print(f"{run.name} was not copied: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                _complain(f"run {run_id}", error)
                 copied.failed += 1
                 continue
             copied.points += points or 0
@@ -140,31 +147,30 @@ class Mirror:
         self.store.mark_mirrored(run.id, {"stamp": stamp, "ended": f"{run.status} {run.attempt}"})
         return points
 
-    def _sweeps(self, client: Any) -> None:
-        """Each sweep as a run in the experiment `sweeps`, the parent of its runs, with the figures drawn from it."""
-        for sweep in self.store.sweeps():
-            status = _sweep_status(self.store.counts(sweep.id))
-            drawn = {path: path.stat().st_mtime for path in self.figures(self.store, sweep.name)}
-            if self._parents.get(sweep.id) == (status, drawn):
-                continue
-            there = sweep.mlflow_run
-            if there is None or not self._exists(client, there):
-                tags = {"mlflow.runName": sweep.name, "mlflow.source.name": "dreamctl", "dreamctl.sweep": sweep.id}
-                there = client.create_run(
-                    self._experiment(client, "sweeps"), round(1000 * sweep.created_at), tags, sweep.name
-                ).info.run_id
-                self.store.note_mlflow(sweep.id, there)
-                client.log_dict(there, sweep.spec, "sweep.json")
-            logged = client.get_run(there).data.tags
-            for path, changed in drawn.items():
-                if logged.get(f"figure.{path.name}") != repr(changed):
-                    client.log_artifact(there, str(path), "figures")
-                    client.set_tag(there, f"figure.{path.name}", repr(changed))
-            if status == "RUNNING":
-                client.update_run(there, status=status)
-            else:
-                client.set_terminated(there, status)
-            self._parents[sweep.id] = (status, drawn)
+    def _sweep(self, client: Any, sweep: Sweep) -> None:
+        """A sweep as a run in the experiment `sweeps`, the parent of its runs, with the figures drawn from it."""
+        status = _sweep_status(self.store.counts(sweep.id))
+        drawn = {path: path.stat().st_mtime for path in self.figures(self.store, sweep.name)}
+        if self._parents.get(sweep.id) == (status, drawn):
+            return
+        there = sweep.mlflow_run
+        if there is None or not self._exists(client, there):
+            tags = {"mlflow.runName": sweep.name, "mlflow.source.name": "dreamctl", "dreamctl.sweep": sweep.id}
+            there = client.create_run(
+                self._experiment(client, "sweeps"), round(1000 * sweep.created_at), tags, sweep.name
+            ).info.run_id
+            self.store.note_mlflow(sweep.id, there)
+            client.log_dict(there, sweep.spec, "sweep.json")
+        logged = client.get_run(there).data.tags
+        for path, changed in drawn.items():
+            if logged.get(f"figure.{path.name}") != repr(changed):
+                client.log_artifact(there, str(path), "figures")
+                client.set_tag(there, f"figure.{path.name}", repr(changed))
+        if status == "RUNNING":
+            client.update_run(there, status=status)
+        else:
+            client.set_terminated(there, status)
+        self._parents[sweep.id] = (status, drawn)
 
     def _experiment(self, client: Any, name: str) -> str:
         """The id of an experiment, made or taken out of the bin if need be."""
@@ -278,13 +284,22 @@ def _sweep_status(counts: Mapping[str, int]) -> str:
     return "KILLED" if counts.get("stopped") else "FINISHED"
 
 
+def _complain(what: str, error: Exception) -> None:
+    print(f"{what} was not copied: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+
+
 def uri(store: Store) -> str:
-    """MLflow's tracking URI: a SQLite file in the home."""
-    return f"sqlite:///{store.home / 'mlflow.db'}"
+    """MLflow's tracking URI: DREAMCTL_MLFLOW, else a SQLite file in the home."""
+    return os.environ.get("DREAMCTL_MLFLOW") or f"sqlite:///{store.home / 'mlflow.db'}"
 
 
 def serve(store: Store, port: int) -> int:
-    """Run `mlflow server` over the home until it ends or Ctrl-C; returns its exit code."""
+    """Run `mlflow server` over the home until it ends or Ctrl-C; returns its exit code.
+
+    Raises `BadInput` where MLflow is a server elsewhere.
+    """
+    if uri(store).startswith("http"):
+        raise BadInput(f"MLflow is served already (DREAMCTL_MLFLOW): open {uri(store)}")
     _initialise(store)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri(store)]
     command += ["--artifacts-destination", str(store.home / "mlartifacts"), "--serve-artifacts"]
@@ -309,10 +324,16 @@ def _client(store: Store) -> Any:
 
 
 def _initialise(store: Store) -> None:
-    """Create MLflow's schema and its default experiment, under a lock: MLflow itself does so without one."""
+    """Create MLflow's schema and its default experiment, under a lock: MLflow itself does so without one.
+
+    Raises `HomeError` when that would be a SQLite file on a network file system.
+    """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    if "DREAMCTL_MLFLOW" in os.environ:
+        return
     from filelock import FileLock
 
+    refuse_network(store.home, "set DREAMCTL_MLFLOW to the URI of an MLflow server or of a database that it has alone")
     with FileLock(store.home / "mlflow.lock"):
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, String, Text, TypeDecorator
+from sqlalchemy import JSON, Float, ForeignKey, String, Text, TypeDecorator, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dreamctl.store.identity import DEFAULTS
 
-HEAD = "0003"  # the newest migration; a test holds it to the migrations themselves
+HEAD = "0004"  # the newest migration; a test holds it to the migrations themselves
 
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
@@ -89,8 +89,9 @@ class Sweep(Base):
 
     id: Mapped[str] = mapped_column(String(8), primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
-    spec: Mapped[dict[str, Any]]  # as it was last asked for
+    spec: Mapped[dict[str, Any]]  # its plan, as JSON
     paused: Mapped[bool] = mapped_column(default=False)
+    stopped: Mapped[bool] = mapped_column(default=False, server_default=false())  # its schedulers are to end
     max_attempts: Mapped[int]  # workers that a run may lose before it counts as failed
     created_at: Mapped[float]
     mlflow_run: Mapped[str | None] = mapped_column(String(64))  # its parent run there

@@ -43,9 +43,12 @@ class Queries(Access):
         raise UnknownRun(f"no run {reference!r} in {self.home}{hint or ' (dreamctl ls lists them)'}")
 
     def get(self, run_id: str) -> Run:
-        """The run of that id."""
+        """The run of that id. Raises `UnknownRun` when it has been removed."""
         with Session(self._engine) as session:
-            return session.get_one(Run, run_id)
+            run = session.get(Run, run_id)
+        if run is None:
+            raise UnknownRun(f"run {run_id} is not stored any more")
+        return run
 
     def runs(self, light: bool = False, newest: int | None = None, **filters: str) -> list[Run]:
         """All runs, or the `newest` so many, in the order of their creation; filters are columns (status="running").

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput, HomeError, StaleAttempt
 from dreamctl.store import database, provenance
-from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar
+from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 from dreamctl.store.queries import Point
 from dreamctl.store.sweeps import SweepQueue, claimed
 
@@ -127,12 +127,17 @@ class Store(SweepQueue):
             values = {"status": status, "reason": reason, "finished_at": ended, "stop_requested": False}
             self._update(session, run_id, attempt, values)
 
-    def abandon(self, run_id: str, reason: str) -> None:
-        """Mark a run failed whose worker ended before it claimed it; any other run is left as it is."""
+    def abandon(self, run_id: str, attempt: int, status: str, reason: str) -> bool:
+        """End a run that has had no worker since `attempt`, as failed or stopped, unless it waits in a sweep.
+
+        Returns whether it had none.
+        """
+        unclaimed = (Run.id == run_id, Run.attempt == attempt, Run.status != "running")
+        alone = ~exists().where(SweepRun.run_id == Run.id)
+        values = {"status": status, "reason": reason, "finished_at": time.time()}
         with self._write() as session:
-            waiting = (Run.id == run_id, Run.status == "queued")
-            values = {"status": "failed", "reason": reason, "finished_at": time.time()}
-            session.execute(update(Run).where(*waiting).values(**values))
+            session.execute(update(Run).where(*unclaimed, Run.status == "queued", alone).values(**values))
+            return session.scalar(select(Run.id).where(*unclaimed)) is not None
 
     def change_steps(self, run_id: str, config: Mapping[str, Any], digest: str) -> Run:
         """Give a run that nobody works on another length; one that had finished counts as stopped."""
@@ -229,12 +234,11 @@ class Store(SweepQueue):
             session.execute(delete(Mirrored).where(Mirrored.run_id == run_id))
 
     def _update(self, session: Session, run_id: str, attempt: int, values: Mapping[str, Any]) -> bool:
-        """Change a run that is still this attempt's; returns whether a stop was asked for before the change."""
+        """Change a run that is still this attempt's; returns whether it is told to stop."""
         owned = (Run.id == run_id, Run.attempt == attempt, Run.status == "running")
-        stop = session.scalar(select(Run.stop_requested).where(*owned))
+        stop = session.scalar(update(Run).where(*owned).values(**values).returning(Run.stop_requested))
         if stop is None:
             raise StaleAttempt(f"run {run_id} is no longer in the hands of attempt {attempt}")
-        session.execute(update(Run).where(*owned).values(**values))
         return stop
 
 

@@ -30,9 +30,9 @@ class SweepQueue(Queries):
 
     # Sweeps
 
-    def open_sweep(self, name: str, parts: Sequence[Mapping[str, Any]], max_attempts: int) -> Sweep:
-        """The sweep of that name, made if there is none; it is no longer paused."""
-        values = {"spec": {"parts": list(parts)}, "paused": False, "max_attempts": max_attempts}
+    def open_sweep(self, name: str, plan: Mapping[str, Any], max_attempts: int) -> Sweep:
+        """The sweep of that name, made if there is none; it is no longer paused or stopped."""
+        values = {"spec": dict(plan), "paused": False, "stopped": False, "max_attempts": max_attempts}
         row = dict(id=secrets.token_hex(4), name=name, created_at=time.time(), **values)
         with self._write() as session:
             statement = self._insert(Sweep).values(row).on_conflict_do_update(index_elements=["name"], set_=values)
@@ -40,15 +40,14 @@ class SweepQueue(Queries):
         return self.find_sweep(name)
 
     def enroll(self, sweep_id: str, run_ids: Sequence[str]) -> None:
-        """Make runs members of a sweep, in this order behind those that it has."""
+        """Make these runs, in this order, the members of a sweep: its plan may have changed."""
+        rows = [
+            dict(sweep_id=sweep_id, run_id=run_id, position=position)
+            for position, run_id in enumerate(dict.fromkeys(run_ids))
+        ]
         with self._write() as session:
-            last = session.scalar(select(func.max(SweepRun.position)).where(SweepRun.sweep_id == sweep_id))
-            rows = [
-                dict(sweep_id=sweep_id, run_id=run_id, position=position)
-                for position, run_id in enumerate(run_ids, 1 + (-1 if last is None else last))
-            ]
-            if rows:
-                session.execute(self._insert(SweepRun).on_conflict_do_nothing(), rows)
+            session.execute(delete(SweepRun).where(SweepRun.sweep_id == sweep_id))
+            session.execute(self._insert(SweepRun), rows)
 
     def sweeps(self) -> list[Sweep]:
         """All sweeps, oldest first."""
@@ -87,7 +86,17 @@ class SweepQueue(Queries):
     def pause(self, sweep_id: str, paused: bool) -> None:
         """Let schedulers claim no more runs of a sweep, or go on."""
         with self._write() as session:
-            session.execute(update(Sweep).where(Sweep.id == sweep_id).values(paused=paused))
+            session.execute(update(Sweep).where(Sweep.id == sweep_id).values(paused=paused, stopped=False))
+
+    def stop_sweep(self, sweep_id: str) -> list[Run]:
+        """Have the schedulers of a sweep end, and its runs that are at work stop; returns these."""
+        with self._write() as session:  # from here on nothing is claimed, so nothing that is at work is missed
+            session.execute(update(Sweep).where(Sweep.id == sweep_id).values(stopped=True))
+        running = [run for run in self.members(sweep_id) if run.status == "running"]
+        with self._write() as session:
+            theirs = Run.id.in_([run.id for run in running]) & (Run.status == "running")
+            session.execute(update(Run).where(theirs).values(stop_requested=True))
+        return running
 
     def note_mlflow(self, sweep_id: str, mlflow_run: str) -> None:
         """Keep which MLflow run stands for a sweep."""
@@ -113,17 +122,17 @@ class SweepQueue(Queries):
             select(Run.id)
             .join(SweepRun)
             .join(Sweep)
-            .where(SweepRun.sweep_id == sweep_id, Run.status == "queued", Sweep.paused.is_(False))
+            .where(SweepRun.sweep_id == sweep_id, Run.status == "queued")
+            .where(Sweep.paused.is_(False), Sweep.stopped.is_(False))
             .order_by(SweepRun.position)
             .limit(1)
             .with_for_update(skip_locked=True, of=Run)
             .scalar_subquery()
         )
         values = claimed(device, by_scheduler=job is None, job=job)
-        statement = update(Run).where(Run.id == first, Run.status == "queued").values(**values).returning(Run.id)
+        statement = update(Run).where(Run.id == first, Run.status == "queued").values(**values).returning(Run)
         with self._write() as session:
-            run_id = session.scalar(statement.execution_options(synchronize_session=False))
-        return None if run_id is None else self.get(run_id)
+            return session.scalar(statement.execution_options(synchronize_session=False))
 
     def adopt(self, run_id: str, attempt: int) -> None:
         """Take over a run that a scheduler has claimed for this process. Raises `StaleAttempt`."""

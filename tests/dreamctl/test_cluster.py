@@ -57,7 +57,7 @@ class Processes:
 def cluster(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "keep_mirror", lambda *_: None)  # not what is looked at here
     store = open_store(tmp_path)
-    sweep = enroll(store, "small", [spec(seed, steps="400", updates="24") for seed in range(3)], [], 3)
+    sweep = enroll(store, "small", [spec(seed, steps="400", updates="24") for seed in range(3)], {}, 3)
     found = Cluster(store, sweep, Processes(tmp_path, sweep))
     yield found
     found.engine.cancel(found.engine.jobs(), kill=True)

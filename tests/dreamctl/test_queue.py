@@ -1,14 +1,23 @@
 """The queue in the run database: claims, dead workers, attempts; with real processes on a real file."""
 
+import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 
 from dreamctl.errors import BadInput, StaleAttempt
+from dreamctl.jobs import slots as slots_module
+from dreamctl.jobs import worker
 from dreamctl.jobs.launch import submit
-from dreamctl.jobs.scheduler import enroll
+from dreamctl.jobs.scheduler import Job, Scheduler, enroll
+from dreamctl.jobs.slots import Slot
 from dreamctl.store import open_store
 from dreamctl.store.models import Run
 from tests.dreamctl.conftest import spec
@@ -17,7 +26,7 @@ from tests.dreamctl.conftest import spec
 @pytest.fixture
 def sweep(store):
     """Three waiting runs."""
-    return enroll(store, "mine", [spec(seed) for seed in range(3)], [], max_attempts=2)
+    return enroll(store, "mine", [spec(seed) for seed in range(3)], {}, max_attempts=2)
 
 
 def gone(store, run, **changes):
@@ -86,8 +95,6 @@ def test_a_dead_worker_that_was_told_to_stop_leaves_a_stopped_run(store, sweep):
 
 def test_another_hosts_worker_is_dead_when_its_lease_is_over(store, sweep):
     one, two = (store.claim_next(sweep.id, "cpu") for _ in range(2))
-    import time
-
     gone(store, one, host="elsewhere", heartbeat_at=time.time() - 61)
     gone(store, two, host="elsewhere", heartbeat_at=time.time() - 40)
     store.reap()
@@ -101,21 +108,152 @@ def test_a_paused_sweep_gives_no_runs(store, sweep):
     assert store.claim_next(sweep.id, "cpu").seed == 0
 
 
+def test_stopping_a_sweep_reaches_what_is_at_work_and_nothing_more_is_claimed(store, sweep):
+    run = store.claim_next(sweep.id, "cpu")
+    assert [r.id for r in store.stop_sweep(sweep.id)] == [run.id]
+    assert store.heartbeat(run.id, 1, env_steps=0, updates=0, scalars=[])  # that is what its worker is told
+    assert store.claim_next(sweep.id, "cpu") is None
+    scheduler = Scheduler(store, sweep, [Slot("cpu")])
+    scheduler.step()
+    assert scheduler.stopping and scheduler.done
+    store.finish(run.id, 1, "stopped")
+    again = enroll(store, "mine", [spec(seed) for seed in range(3)], {}, max_attempts=2)
+    assert not again.stopped and store.claim_next(sweep.id, "cpu").seed == 0
+
+
+def test_a_sweep_is_what_its_plan_says(store, sweep):
+    """Runs of an older plan leave it; they stay on record."""
+    enroll(store, "mine", [spec(2), spec(1)], {}, max_attempts=2)
+    assert [run.seed for run in store.members(sweep.id)] == [2, 1] and len(store.runs()) == 3
+    assert [store.claim_next(sweep.id, "cpu").seed for _ in range(2)] == [2, 1]
+    assert store.claim_next(sweep.id, "cpu") is None
+
+
+@contextmanager
+def locked(store):
+    """Another process has the database, for longer than we wait."""
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(store.home / "dreamctl.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.rollback()
+    other.close()
+
+
+def test_a_database_that_does_not_answer_is_asked_again(tmp_path):
+    store = open_store(tmp_path)
+    sweep = enroll(store, "mine", [spec(seed) for seed in range(2)], {}, max_attempts=2)
+    scheduler = Scheduler(store, sweep, [Slot("cpu")])
+    with locked(store):
+        scheduler.step()
+        assert "database is locked" in scheduler.trouble and not scheduler.jobs and not scheduler.done
+    scheduler.step()
+    assert scheduler.trouble is None and len(scheduler.jobs) == 1
+    with locked(store):
+        scheduler.stop()  # by the signal alone
+    (job,) = scheduler.jobs.values()
+    job.process.wait(60)
+    scheduler.step()
+    assert scheduler.done and store.get(job.run.id).status in ("queued", "stopped")
+
+
+def test_a_run_whose_folder_cannot_be_made_fails_and_the_sweep_goes_on(store, sweep):
+    first, second, _ = store.members(sweep.id)
+    shutil.rmtree(store.folder(first.id))
+    store.folder(first.id).touch()  # a file is in the way
+    shutil.rmtree(store.folder(second.id))
+    scheduler = Scheduler(store, sweep, [Slot("cpu")])
+    scheduler.step()
+    scheduler.step()
+    assert store.get(first.id).status == "failed" and "could not be started" in store.get(first.id).reason
+    (job,) = scheduler.jobs.values()
+    assert job.run.id == second.id and (store.folder(second.id) / "log.txt").is_file()
+    scheduler.kill()
+    job.process.wait()
+    scheduler.step()
+    assert store.get(second.id).status == "stopped"
+
+
+def test_a_run_that_is_removed_leaves_its_slot(store, sweep):
+    scheduler = Scheduler(store, sweep, [Slot("cpu")])
+    run = store.claim_next(sweep.id, "cpu")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    scheduler.jobs[0] = Job(run, process)
+    store.finish(run.id, 1, "finished")
+    store.remove(run.id)
+    store.pause(sweep.id, True)
+    scheduler.step()
+    assert not scheduler.jobs and len(store.members(sweep.id)) == 2
+
+
+def test_a_worker_too_young_for_a_signal_leaves_a_stopped_run(store, sweep):
+    scheduler = Scheduler(store, sweep, [Slot("cpu")])
+    scheduler.step()
+    scheduler.stop()
+    (job,) = scheduler.jobs.values()
+    assert job.process.wait(60) == -signal.SIGTERM
+    scheduler.step()
+    assert scheduler.done and [run.status for run in store.members(sweep.id)] == ["stopped", "queued", "queued"]
+
+
+def test_how_a_run_ends_is_written_when_the_database_answers_again(tmp_path):
+    store = open_store(tmp_path)
+    run = submit(store, spec())
+    attempt = store.claim(run.id, "cpu")
+    with locked(store):
+        thread = threading.Thread(target=worker._until_written, args=[lambda: store.finish(run.id, attempt, "failed")])
+        thread.start()
+        time.sleep(0.5)
+        assert thread.is_alive() and store.get(run.id).status == "running"
+    thread.join(60)
+    assert store.get(run.id).status == "failed"
+
+
+def test_an_unclaimed_run_is_ended_unless_a_sweep_has_it(store, sweep):
+    alone = submit(store, spec(9))
+    assert store.abandon(alone.id, 0, "failed", "x") and store.get(alone.id).status == "failed"
+    member = store.members(sweep.id)[0]
+    assert store.abandon(member.id, 0, "failed", "x") and store.get(member.id).status == "queued"
+    run = gone(store, store.claim_next(sweep.id, "cpu"))
+    assert not store.abandon(run.id, 0, "failed", "x")
+    store.reap()
+    assert not store.abandon(run.id, 0, "failed", "x") and store.get(run.id).status == "queued"
+
+
+def test_slots_divide_gpus_and_threads(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(slots_module, "gpus", lambda: ["0", "3"])  # what NVML finds elsewhere
+    monkeypatch.setattr(slots_module.os, "cpu_count", lambda: 12)
+    found = slots_module.slots(per_gpu=2, cpu_slots=None)
+    assert [(slot.device, slot.environment["CUDA_VISIBLE_DEVICES"], slot.worker_device) for slot in found] == [
+        (f"cuda:{gpu}", gpu, "cuda:0") for gpu in ("0", "0", "3", "3")
+    ]
+    cpus = slots_module.slots(per_gpu=1, cpu_slots=5)[2:]
+    assert [(slot.device, slot.environment["OMP_NUM_THREADS"], slot.worker_device) for slot in cpus] == [
+        ("cpu", "2", "cpu")
+    ] * 5
+    monkeypatch.setattr(slots_module, "gpus", list)
+    assert [slot.device for slot in slots_module.slots(per_gpu=1, cpu_slots=None)] == ["cpu"]
+    assert slots_module.slots(per_gpu=1, cpu_slots=0) == []
+
+
 def test_enrolling_again_makes_only_what_is_missing(store, sweep):
     finished, failed, stopped = (store.claim_next(sweep.id, "cpu") for _ in range(3))
     for run, status in ((finished, "finished"), (failed, "failed"), (stopped, "stopped")):
         store.finish(run.id, 1, status)
-    other = enroll(store, "other", [spec(seed) for seed in range(5)], [], max_attempts=2)
+    other = enroll(store, "other", [spec(seed) for seed in range(5)], {}, max_attempts=2)
     assert len(store.runs()) == 5 and [run.seed for run in store.members(other.id)] == [0, 1, 2, 3, 4]
     assert [run.status for run in store.members(other.id)] == ["finished", "failed", "queued", "queued", "queued"]
-    enroll(store, "other", [spec(seed) for seed in range(5)], [], max_attempts=2, retry_failed=True)
+    enroll(store, "other", [spec(seed) for seed in range(5)], {}, max_attempts=2, retry_failed=True)
     assert len(store.members(other.id)) == 5 and store.counts(other.id) == {"finished": 1, "queued": 4}
     assert {sweep.name for sweep in store.sweeps_of(finished.id)} == {"mine", "other"}
 
 
 def test_a_run_made_by_hand_is_not_made_again(store):
     run = submit(store, spec(1))
-    sweep = enroll(store, "mine", [spec(seed) for seed in range(3)], [], max_attempts=2)
+    sweep = enroll(store, "mine", [spec(seed) for seed in range(3)], {}, max_attempts=2)
     assert [r.id for r in store.members(sweep.id)][1] == run.id and len(store.runs()) == 3
 
 
@@ -131,7 +269,7 @@ def test_removing_refuses_running_runs(store, sweep):
 
 
 def test_four_processes_claim_each_run_once(store):
-    sweep = enroll(store, "many", [spec(seed) for seed in range(120)], [], max_attempts=2)
+    sweep = enroll(store, "many", [spec(seed) for seed in range(120)], {}, max_attempts=2)
     code = (
         "import sys\n"
         "from dreamctl.store import open_store\n"

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, inspect
 from dreamctl.errors import BadInput, HomeError, StaleAttempt, UnknownRun
 from dreamctl.jobs.launch import submit
 from dreamctl.store import Point, open_store
+from dreamctl.store.database import refuse_network
 from dreamctl.store.models import HEAD, Base
 from tests.dreamctl.conftest import spec
 
@@ -186,6 +187,7 @@ def test_runs_of_an_older_sqlite_home_are_the_same_runs(tmp_path):
     with sqlite3.connect(tmp_path / "dreamctl.db") as database:
         database.execute("UPDATE run SET config = ?, digest = 'x'", [json.dumps(older)])
         database.execute("ALTER TABLE run DROP COLUMN job")
+        database.execute("ALTER TABLE sweep DROP COLUMN stopped")
         database.execute("UPDATE alembic_version SET version_num = '0002'")
     database.close()
     assert open_store(tmp_path).get(run.id).digest == spec(3).digest
@@ -223,6 +225,19 @@ def test_homes_that_cannot_be_used(tmp_path, monkeypatch):
     monkeypatch.setenv("DREAMCTL_DB", "nonsense")
     with pytest.raises(HomeError, match="cannot open the run database"):
         open_store(tmp_path / "home")
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "lustre"])
+def test_sqlite_is_refused_on_a_network_file_system(tmp_path, kind):
+    """The mount that a folder lies on is the longest whose path begins its own."""
+    mounts = tmp_path / "mounts"
+    shared = tmp_path / "shared"
+    lines = ["/dev/sda1 / ext4 rw 0 0", f"server:/x {shared} {kind} rw 0 0", f"tmpfs {shared}/local tmpfs rw 0 0"]
+    mounts.write_text("\n".join(lines))
+    with pytest.raises(HomeError, match=rf"not safe on the network file system at {shared} \({kind}\): go away"):
+        refuse_network(shared / "home", "go away", mounts)
+    for local in (shared / "local" / "home", tmp_path / "shared2"):
+        refuse_network(local, "go away", mounts)
 
 
 def test_a_thousand_points_take_well_under_a_second(store):

@@ -13,8 +13,8 @@ from dreamctl.jobs.sweeps import Request
 from tests.dreamctl.conftest import cli
 
 
-def cells(name, limit=None, **request):
-    return sweeps.cells(sweeps.build(name, Request(**request))[1], limit)
+def cells(name, **request):
+    return sweeps.build(name, Request(**request)).cells()
 
 
 def test_horizon_is_figure_4(tmp_path):
@@ -74,13 +74,13 @@ def test_a_user_narrows_and_widens_a_sweep():
 
 def test_a_sweep_from_the_command_line_alone_is_named_after_its_content():
     request = Request(tasks=("walker_walk",), grid=("horizon=5,10,15", "discount=0.9,0.99"), seeds="3")
-    name, parts = sweeps.build(None, request)
-    found = sweeps.cells(parts)
+    plan = sweeps.build(None, request)
+    found = plan.cells()
     assert len(found) == 18 and {(c.config.horizon, c.config.discount) for c in found} == set(
         itertools.product((5, 10, 15), (0.9, 0.99))
     )
     assert found[0].label == "horizon5-discount0.9"
-    assert sweeps.build(None, request)[0] == name != sweeps.build(None, Request(tasks=("walker_run",)))[0]
+    assert sweeps.build(None, request).name == plan.name != sweeps.build(None, Request(tasks=("walker_run",))).name
 
 
 def test_a_sweep_from_a_file(tmp_path):
@@ -89,9 +89,9 @@ def test_a_sweep_from_a_file(tmp_path):
         "tasks: [walker_walk, cheetah_run]\nmethods: dreamer, planet\nseeds: 2\npreset: tiny\n"
         "set: {discount_weights: true, steps: 5e4}\ngrid: {horizon: [5, 10]}\n"
     )
-    name, parts = sweeps.build(str(path), Request())
-    found = sweeps.cells(parts)
-    assert name == "mine" and len(found) == 2 * 2 * 2 * 2
+    plan = sweeps.build(str(path), Request())
+    found = plan.cells()
+    assert plan.name == "mine" and len(found) == 2 * 2 * 2 * 2
     assert all(c.config.discount_weights and c.config.steps == 50_000 and c.preset == "tiny" for c in found)
     grid = set(itertools.product(("dreamer", "planet"), (5, 10)))
     assert {(c.config.method, c.config.horizon) for c in found} == grid

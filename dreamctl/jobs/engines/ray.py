@@ -57,7 +57,7 @@ class Ray:
         import ray
 
         try:
-            code = ray.get(self._refs.pop(job))
+            code = ray.get(self._refs[job])
         except ray.exceptions.RayError as error:
             return type(error).__name__
         return f"exit code {code}" if code else None

@@ -43,7 +43,7 @@ def fill(store, cells, finished=True, steps=STEPS):
 
 
 def cells(name, **request):
-    return sweeps.cells(sweeps.build(name, Request(**request))[1])
+    return sweeps.build(name, Request(**request)).cells()
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_a_sweep_of_ones_own_fills_a_figure(tmp_path):
     store = open_store(tmp_path)
     mine = cells("behavior", tasks=("walker_walk",), settings=("depth=16",), seeds="2")
     fill(store, mine)
-    enroll(store, "mine", mine, [], 2)
+    enroll(store, "mine", mine, {}, 2)
     with pytest.raises(BadInput):
         paper.draw(store, "figure7", Choice(tasks=("walker_walk",)))
     drawn = paper.draw(store, "figure7", Choice(tasks=("walker_walk",), sweep="mine", published=False))
@@ -269,11 +269,11 @@ def test_a_sweep_of_ones_own_fills_a_figure(tmp_path):
     assert drawn.notes == []
     repeats = cells("action-repeat", tasks=("walker_walk",), grid=("action_repeat=2,5",), seeds="1")
     fill(store, repeats[1:])
-    enroll(store, "repeats", repeats, [], 2)
+    enroll(store, "repeats", repeats, {}, 2)
     drawn = paper.draw(store, "figure11", Choice(sweep="repeats"))
     assert {r["group"] for r in rows(drawn)} == {"Action repeat 5"}
     assert drawn.notes == ["1 of 2 runs are not evaluated yet: dreamctl sweep repeats"]
-    enroll(store, "two", [*mine, *cells("behavior", tasks=("walker_walk",), settings=("depth=8",), seeds="1")], [], 2)
+    enroll(store, "two", [*mine, *cells("behavior", tasks=("walker_walk",), settings=("depth=8",), seeds="1")], {}, 2)
     for run in store.runs(status="queued"):
         attempt = store.claim(run.id, "cpu")
         store.record_evaluation(run.id, attempt=attempt, kind="training", env_steps=1, seed=0, returns=[1.0])
@@ -327,7 +327,7 @@ def test_the_commands(store, tmp_path):
     assert done.returncode == 0, done.stderr
     made = {path.stem for path in (tmp_path / "all").glob("*.png")}
     assert made >= set(FIGURES) - {"figure5"}
-    enroll(store, "reach", cells("horizon", tasks=("walker_walk",), seeds="1"), [], 2)
+    enroll(store, "reach", cells("horizon", tasks=("walker_walk",), seeds="1"), {}, 2)
     for command in (["final", "--x", "horizon"], ["curves", "--by", "method"]):
         mixed = cli("plot", *command, home=store.home)
         assert mixed.returncode == 2 and "differ in " in mixed.stderr and "action_repeat" in mixed.stderr
