@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,15 @@ class CheckpointError(ValueError):
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` (tensors and plain values) so that after a crash the file is whole or absent."""
+    """Write `content` (tensors and plain values) so that after a crash the file is whole or absent.
+
+    Raises `OSError`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    whole = io.BytesIO()  # not into the file at once: torch hides why a disk refuses to write
+    torch.save({"format": _FORMAT, **content}, whole)
     with files.whole(path) as file:
-        torch.save({"format": _FORMAT, **content}, file)
+        file.write(whole.getbuffer())
 
 
 def load(path: Path, device: str = "cpu") -> dict[str, Any]:

@@ -108,11 +108,13 @@ class Mirror:
             if self._copied.get(run_id) == stamp:
                 continue
             try:
-                points = self._run(client, self.store.get(run_id), stamp)
+                run = self.store.get(run_id)
             except UnknownRun:  # it has just been removed
                 continue
+            try:
+                points = self._run(client, run, stamp)
             except Exception as error:
-                _complain(f"run {run_id}", error)
+                _complain(run.name, error)
                 copied.failed += 1
                 continue
             copied.points += points or 0

@@ -12,9 +12,13 @@ import pytest
 import torch
 
 from agent import checkpoints
+from dreamctl.cli.live import follow
+from dreamctl.errors import RunFailed
+from dreamctl.jobs.launch import submit
+from dreamctl.jobs.scheduler import enroll
 from dreamctl.store import open_store
 from tests.agent.test_training import assert_same
-from tests.dreamctl.conftest import QUICK, cli, quick_run
+from tests.dreamctl.conftest import QUICK, cli, quick_run, spec
 
 # Long enough to be interrupted in the middle: 24 updates an episode.
 SLOWER = ["--set", "steps=400", "--set", "updates=24"]
@@ -220,14 +224,27 @@ def test_a_worker_that_is_stopped_before_it_begins_stops_cleanly(tmp_path):
 
 
 def test_a_worker_that_dies_before_it_claims_is_not_waited_for(tmp_path):
-    from dreamctl.cli.live import follow
-    from dreamctl.jobs.launch import submit
-    from tests.dreamctl.conftest import spec
-
     store = open_store(tmp_path)
     run = submit(store, spec())
-    ended = follow(store, run.id, subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]))
-    assert (ended.status, ended.reason) == ("failed", "the worker ended before it began")
+    with pytest.raises(RunFailed, match="the worker ended before it began"):
+        follow(store, run, subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]))
+    assert (store.get(run.id).status, store.get(run.id).reason) == ("failed", "the worker ended before it began")
+
+
+def test_a_sweeps_run_that_is_gone_on_with_by_hand_goes_back_to_its_queue(tmp_path):
+    store = open_store(tmp_path)
+    enroll(store, "mine", [spec(steps="800", updates="24")], {}, max_attempts=2)
+    (run,) = store.runs()
+    command = [sys.executable, "-m", "dreamctl", "run", "--resume", run.name, "--home", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(1200):
+        if store.get(run.id).updates > 0:
+            break
+        time.sleep(0.05)
+    os.kill(store.get(run.id).pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1 and "and waits in its sweep" in err
+    assert (store.get(run.id).status, store.get(run.id).deaths) == ("queued", 1)
 
 
 def test_a_failing_run_says_why(tmp_path):

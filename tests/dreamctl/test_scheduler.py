@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -63,9 +64,10 @@ def test_a_sweep_runs_every_cell_once(whole):
 def test_a_finished_sweep_has_nothing_to_do(whole):
     home, _ = whole
     before = time.monotonic()
-    done = sweep("--cpu-slots", "2", home=home)
-    assert done.returncode == 0 and "4 runs: 4 finished" in done.stdout
-    assert time.monotonic() - before < 20 and all(run.attempt == 1 for run in open_store(home).runs())
+    name = open_store(home).sweeps()[0].name
+    done = cli("sweep", name, home=home)  # that is all a stored sweep needs
+    assert done.returncode == 0 and f"{name}: 4 runs: 4 finished" in done.stdout
+    assert time.monotonic() - before < 60 and all(run.attempt == 1 for run in open_store(home).runs())
     dry = json.loads(sweep("--dry-run", "--json", home=home).stdout)
     assert [cell["status"] for cell in dry] == ["finished"] * 4
     text = sweep("--dry-run", "--set", "steps=800", home=home).stdout
@@ -148,13 +150,91 @@ def test_ctrl_c_stops_with_checkpoints_and_the_same_command_goes_on(whole, tmp_p
     process, running = start(tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and "Traceback" not in err and "to go on" in out
+    assert process.returncode == 0 and "Traceback" not in err and "go on with: dreamctl sweep sweep-" in out
     store = open_store(tmp_path)
     assert {run.id for run in store.runs(status="stopped")} == {run.id for run in running}
     assert all(store.checkpoints(run.id) for run in running) and len(store.runs(status="queued")) == 2
     assert sweep("--cpu-slots", "2", home=tmp_path).returncode == 0
     for digest, end in ends(whole[0]).items():
         assert_same(end[0], ends(tmp_path)[digest][0])
+
+
+def test_a_second_ctrl_c_kills(tmp_path):
+    process, running = start(tmp_path)
+    for run in running:
+        os.kill(run.pid, signal.SIGSTOP)  # it cannot hear the first
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Ctrl-C again kills" in err and "Traceback" not in err
+    store = open_store(tmp_path)
+    ends = [store.get(run.id) for run in running]
+    assert all(run.status == "stopped" and run.reason.startswith("the worker died (killed") for run in ends)
+
+
+def wait(until, what):
+    for _ in range(1200):
+        if until():
+            return
+        time.sleep(0.05)
+    raise AssertionError(what)
+
+
+def test_a_detached_sweep_is_steered_by_commands(tmp_path):
+    """Pause, resume, watch, follow, stop, remove: each typed, against a scheduler in the background."""
+    done = sweep("--cpu-slots", "1", "--detach", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    store = open_store(tmp_path)
+    (record,) = store.sweeps()
+    log = tmp_path / "sweeps" / f"{record.name}.log"
+    assert f"end: dreamctl stop {record.name} --home {tmp_path}" in done.stdout
+    wait(lambda: store.runs(status="running"), "no run began")
+    (first,) = store.runs(status="running")
+    assert cli("pause", record.name, home=tmp_path).returncode == 0
+    follow = cli("logs", first.name, "-f", home=tmp_path)
+    assert follow.returncode == 0 and "eval/return" in follow.stdout and store.get(first.id).status == "finished"
+    time.sleep(2)
+    assert store.counts(record.id) == {"finished": 1, "queued": 3}
+    watch = [sys.executable, "-m", "dreamctl", "status", "--watch", "--home", str(tmp_path)]
+    process = subprocess.Popen(watch, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "3 queued, 1 finished (paused)" in out and not err
+    assert cli("resume", record.name, home=tmp_path).returncode == 0
+    wait(lambda: store.runs(status="running"), "no run went on")
+    refused = cli("rm", record.name, home=tmp_path)
+    assert refused.returncode == 2 and "stop first" in refused.stderr
+    stopped = cli("stop", record.name, home=tmp_path)
+    assert stopped.returncode == 0 and f"go on with: dreamctl sweep {record.name}" in stopped.stdout
+    wait(lambda: "go on with: dreamctl sweep" in log.read_text(), "the scheduler goes on")
+    assert store.counts(record.id) == {"finished": 1, "stopped": 1, "queued": 2}
+    assert "(stopped)" in cli("status", home=tmp_path).stdout
+    remove = [sys.executable, "-m", "dreamctl", "rm", record.name, "--home", str(tmp_path)]
+    for answer, left in (("n", 4), ("y", 0)):
+        done = subprocess.run(remove, input=answer, capture_output=True, text=True)
+        assert done.returncode == (130 if left else 0) and "delete sweep" in done.stdout
+        assert len(open_store(tmp_path).runs()) == left
+
+
+def test_a_full_disk_fails_the_run_and_the_sweep_goes_on(tmp_path):
+    """A limit on the size of files stands for the disk: the small model's checkpoint fits, the big one's does not."""
+    limit = 8_000_000
+    command = [sys.executable, "-m", "dreamctl", "sweep", "--grid", "hidden=4000,8", *GRID[:5], "1", *GRID[6:]]
+    done = subprocess.run(
+        [*command, "--home", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=dict(os.environ, OMP_NUM_THREADS="1"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    store = open_store(tmp_path)
+    big, small = store.members(store.sweeps()[0].id)
+    assert done.returncode == 1 and (big.status, small.status) == ("failed", "finished"), done.stderr
+    assert big.reason.startswith("OSError: [Errno 27] File too large")
+    assert not list(tmp_path.rglob("*.tmp")) and max(c.bytes for c in store.checkpoints(small.id)) < limit
 
 
 def test_a_failing_run_says_why_and_the_sweep_goes_on(tmp_path):

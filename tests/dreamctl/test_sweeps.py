@@ -7,7 +7,7 @@ import pytest
 
 from agent.config import make
 from agent.tasks import TASKS
-from dreamctl.errors import BadInput
+from dreamctl.errors import BadInput, UnknownRun
 from dreamctl.jobs import sweeps
 from dreamctl.jobs.sweeps import Request
 from tests.dreamctl.conftest import cli
@@ -97,6 +97,44 @@ def test_a_sweep_from_a_file(tmp_path):
     assert {(c.config.method, c.config.horizon) for c in found} == grid
 
 
+def test_a_name_stands_for_one_list_of_runs():
+    """What is narrowed, widened or cut has another name, the same for the same; options that change nothing keep it."""
+    plain = sweeps.build("horizon", Request())
+    assert plain.name == "horizon"
+    assert sweeps.build("horizon", Request(preset="paper", seeds="0,1,2")) == plain
+    changed = [
+        sweeps.build("horizon", Request(**request))
+        for request in ({"preset": "smoke"}, {"seeds": "5"}, {"limit": 2}, {"tasks": ("walker_walk",)})
+    ]
+    assert len({plan.name for plan in changed}) == 4 and all(plan.name.startswith("horizon-") for plan in changed)
+    assert sweeps.build("horizon", Request(limit=2)) == changed[2] and len(changed[2].cells()) == 2
+
+
+def test_a_stored_sweep_goes_on_by_its_name():
+    plan = sweeps.build("behavior", Request(tasks=("walker_walk",), settings=("depth=16",), seeds="1", limit=2))
+    stored = {plan.name: json.loads(json.dumps(plan.to_dict()))}
+
+    def find(name):
+        if name not in stored:
+            raise UnknownRun(name)
+        return stored[name]
+
+    assert sweeps.build(plan.name, Request(), find) == plan
+    assert [c.digest for c in sweeps.build(plan.name, Request(), find).cells()] == [c.digest for c in plan.cells()]
+    assert sweeps.build(plan.name, Request(seeds="2"), find).name.startswith(f"{plan.name}-")
+    with pytest.raises(BadInput, match="unknown sweep 'horizn', did you mean 'horizon'"):
+        sweeps.build("horizn", Request(), find)
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3", (0, 1, 2)), ("[5]", (5,)), ("[1, 4]", (1, 4)), ("'2,7'", (2, 7))])
+def test_seeds_in_a_file_are_a_number_or_a_list(tmp_path, text, seeds):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"tasks: walker_walk\nseeds: {text}\nlimit: 9\n")
+    assert tuple(cell.seed for cell in sweeps.read(path).cells()) == seeds
+    path.write_text(f"tasks: walker_walk\nseeds: {text}\nlimit: 1\n")
+    assert len(sweeps.read(path).cells()) == 1
+
+
 BAD = [
     (["sweep"], "which sweep?"),
     (["sweep", "horizn"], "did you mean 'horizon'"),
@@ -131,7 +169,15 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, command, message):
 
 def test_a_bad_file_is_one_line(tmp_path):
     path = tmp_path / "a.yaml"
-    for text, message in (("- 1", "must hold the keys"), ("task: x", "did you mean 'tasks'"), ("a: [", "is no YAML")):
+    for text, message in (
+        ("- 1", "must hold the keys"),
+        ("task: x", "did you mean 'tasks'"),
+        ("a: [", "is no YAML"),
+        ("name: a/b", "'a/b' is no name for a sweep"),
+        ("name: horizon", "'horizon' is no name"),
+        ("limit: 0", "limit is a number of runs"),
+        ("seeds: []", "seeds are a number"),
+    ):
         path.write_text(text)
         with pytest.raises(BadInput, match=message):
             sweeps.read(path)
