@@ -17,11 +17,12 @@ def ui(
     from dreamctl.cli.sync import sync
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
-    from dreamctl.store.mirror import serve
+    from dreamctl.store.mirror import check_unserved, serve
 
     store = open_store(home, create=False)
     if not store.runs():
         raise BadInput(f"no runs in {store.home}: start one with dreamctl run")
+    check_unserved(store)
     sync(home=home)
     typer.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
     raise typer.Exit(serve(store, port))

@@ -295,13 +295,14 @@ def uri(store: Store) -> str:
     return os.environ.get("DREAMCTL_MLFLOW") or f"sqlite:///{store.home / 'mlflow.db'}"
 
 
-def serve(store: Store, port: int) -> int:
-    """Run `mlflow server` over the home until it ends or Ctrl-C; returns its exit code.
-
-    Raises `BadInput` where MLflow is a server elsewhere.
-    """
+def check_unserved(store: Store) -> None:
+    """Raises `BadInput` where MLflow is a server elsewhere."""
     if uri(store).startswith("http"):
         raise BadInput(f"MLflow is served already (DREAMCTL_MLFLOW): open {uri(store)}")
+
+
+def serve(store: Store, port: int) -> int:
+    """Run `mlflow server` over the home until it ends or Ctrl-C; returns its exit code."""
     _initialise(store)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri(store)]
     command += ["--artifacts-destination", str(store.home / "mlartifacts"), "--serve-artifacts"]

@@ -8,7 +8,7 @@ import pytest
 
 from dreamctl.jobs.launch import submit
 from dreamctl.store import Point, open_store
-from tests.dreamctl.conftest import spec
+from tests.dreamctl.conftest import cli, spec
 
 
 def draw(store, run, path):
@@ -155,3 +155,18 @@ def test_a_deleted_mlflow_database_is_filled_again(mirrored):
     assert "points=7500" in done.stdout
     client = MlflowClient(tracking_uri=Mirror(store, draw).uri)
     assert len(there(store, client)) == 5
+
+
+def test_mlflow_may_be_elsewhere(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    from dreamctl.store.mirror import Mirror
+
+    monkeypatch.setenv("DREAMCTL_MLFLOW", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    store = open_store(tmp_path / "home")
+    run = submit(store, spec())
+    Mirror(store, draw).sync()
+    assert list(there(store, MlflowClient(f"sqlite:///{tmp_path / 'elsewhere.db'}"))) == [run.id]
+    assert not (tmp_path / "home" / "mlflow.db").exists()
+    done = cli("ui", home=store.home, DREAMCTL_MLFLOW="http://mlflow:5000")
+    assert done.returncode == 2 and "served already (DREAMCTL_MLFLOW): open http://mlflow:5000" in done.stderr
