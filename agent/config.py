@@ -167,6 +167,14 @@ class Config:
     elites: int = _field(100, "best sequences that the next iteration is fitted to (K)", source="PlaNet", low=1)
     iterations: int = _field(10, "iterations of a plan (I)", source="PlaNet", low=1)
 
+    # Arithmetic
+    precision: str = _field(
+        "float32",
+        "of products in convolutions and dense heads on a GPU: float32 (there TF32) or bfloat16; the recurrence, KL, "
+        "losses and returns are float32 in both, and so is everything on the CPU",
+        choices=("float32", "bfloat16"),
+    )
+
     # Optimisers
     gradient_clip: float = _field(100.0, "largest gradient norm, for each of the three models", source="code", low=0)
     adam_epsilon: float = _field(1e-7, "epsilon of Adam", source="code", low=0)

@@ -14,6 +14,7 @@ from agent import seeds
 from agent.behavior import Behavior
 from agent.capture import Captured
 from agent.config import Config
+from agent.networks import in_bfloat16
 from agent.planner import Planner
 from agent.rssm import State
 from agent.world_model import Batch, WorldModel, preprocess
@@ -67,6 +68,10 @@ class Dreamer:
                 self.behavior = Behavior(config, self.world_model.feature_size, action_size).to(self.device)
         self.planner = Planner(config, action_size)
         self.world_model.to(self.device)
+        if config.precision == "bfloat16" and self.device.type == "cuda":
+            in_bfloat16(self.world_model)
+            if self.behavior:
+                in_bfloat16(self.behavior)
         self.optimizers = {"model": Optimizer(self.world_model.parameters(), config.model_lr, config)}
         if self.behavior:
             self.optimizers["action"] = Optimizer(self.behavior.action.parameters(), config.action_lr, config)

@@ -6,6 +6,8 @@ released code. Images travel channels-last, which is how replay holds them and w
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +33,26 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias_hh)
 
 
+def mixed(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A network's `forward` with its products in bfloat16 once `in_bfloat16` was called; float32 goes in and out."""
+
+    @wraps(forward)
+    def wrapped(self: Encoder | Decoder | Dense, x: Tensor) -> Tensor:
+        if not self.products_in_bfloat16:
+            return forward(self, x)
+        with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):  # a graph must not record a cache
+            return forward(self, x).to(x.dtype)
+
+    return wrapped
+
+
+def in_bfloat16(model: nn.Module) -> None:
+    """Let the convolutions and dense heads in `model` multiply in bfloat16; everything else stays as it is."""
+    for module in model.modules():
+        if isinstance(module, Encoder | Decoder | Dense):
+            module.products_in_bfloat16 = True
+
+
 def embedding_size(image_size: int, depth: int) -> int:
     """E, the size of the encoder's output: a 2x2 map of the last convolution."""
     return 4 * depth * 2 ** len(_UPSAMPLING[image_size])
@@ -39,6 +61,8 @@ def embedding_size(image_size: int, depth: int) -> int:
 class Encoder(nn.Module):
     """Convolutions of kernel 4 and stride 2, each twice as deep as the last, ReLU: [N, S, S, 3] -> [N, E]."""
 
+    products_in_bfloat16 = False
+
     def __init__(self, image_size: int, depth: int) -> None:
         super().__init__()
         channels = [3] + [depth * 2**i for i in range(len(_UPSAMPLING[image_size]) + 1)]
@@ -46,6 +70,7 @@ class Encoder(nn.Module):
         initialise(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    @mixed
     def forward(self, images: Tensor) -> Tensor:
         x = images.permute(0, 3, 1, 2)
         for convolution in self.convolutions:
@@ -60,6 +85,10 @@ class Upsampling(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, kernel, stride=2)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if torch.is_autocast_enabled(x.device.type):  # which does not look into functions of our own
+            assert self.bias is not None
+            kind = torch.get_autocast_dtype(x.device.type)
+            return _Upsample.apply(x.to(kind), self.weight.to(kind), self.bias.to(kind))
         return _Upsample.apply(x, self.weight, self.bias)
 
 
@@ -96,6 +125,8 @@ class Decoder(nn.Module):
     The first transposed convolution acts on a 1x1 map with kernel 5, which is one matrix product: written so.
     """
 
+    products_in_bfloat16 = False
+
     def __init__(self, feature_size: int, image_size: int, depth: int) -> None:
         super().__init__()
         kernels = _UPSAMPLING[image_size]
@@ -109,6 +140,7 @@ class Decoder(nn.Module):
         )
         initialise(self)
 
+    @mixed
     def forward(self, features: Tensor) -> Tensor:
         weight = self.first.weight.permute(0, 2, 3, 1)  # [E, 5, 5, C]
         x = (self.dense(features) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
@@ -121,11 +153,17 @@ class Decoder(nn.Module):
 class Dense(nn.Sequential):
     """`layers` hidden layers of `units` with ELU, then a linear layer: [..., inputs] -> [..., outputs]."""
 
+    products_in_bfloat16 = False
+
     def __init__(self, inputs: int, outputs: int, layers: int, units: int) -> None:
         sizes = [inputs] + [units] * layers
         hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ELU())]
         super().__init__(*hidden, nn.Linear(sizes[-1], outputs))
         initialise(self)
+
+    @mixed
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
 
 
 class Scalar(Dense):

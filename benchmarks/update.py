@@ -1,7 +1,8 @@
 """How long one update takes, fast against plain: `python -m benchmarks.update`.
 
 All do the same work on the same batch, interleaved, so that a noisy machine slows all; medians are of their times. On a
-GPU `fast` is one recorded graph, `eager` the same function called, `compiled` the same by torch.compile (--compiled).
+GPU `fast` is one recorded graph, `bfloat16` the same with `precision=bfloat16`, `eager` the same function called,
+`compiled` the same by torch.compile (--compiled).
 Sizes: `small` is the one at which other PyTorch implementations are known, `paper` the paper's.
 """
 
@@ -12,6 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -42,6 +44,8 @@ def measure(config: Config, device: str, repeat: int, compiled: bool = False) ->
     if device.startswith("cuda"):
         eager = Dreamer(config, ACTIONS, 0, device)
         ways["eager"] = lambda index: eager.learn(batch, eager.noise(batch, index))
+        half = Dreamer(replace(config, precision="bfloat16"), ACTIONS, 0, device)
+        ways["bfloat16"] = lambda index: half.update(batch, index)
     if compiled:
         other = Dreamer(config, ACTIONS, 0, device)
         function = torch.compile(other.learn)

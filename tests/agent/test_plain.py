@@ -1,10 +1,14 @@
 """The fast update against the plain one, from the same state and noise, over 20 updates."""
 
+from collections import defaultdict
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from agent.config import METHODS, OBJECTIVES
 from agent.dreamer import Dreamer
+from agent.networks import in_bfloat16
 from benchmarks.plain import PlainDreamer
 from tests.agent.conftest import random_batch, small
 
@@ -33,3 +37,44 @@ def test_fast_and_plain_updates_agree(float64, changes):
     for one, two in models if agent.behavior else models[:1]:
         for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-9)
+
+
+class Kinds(TorchDispatchMode):
+    """Notes the types of numbers that operations gave."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = defaultdict(set)
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.seen[operation.overloadpacket.__name__].add(result.dtype)
+        return result
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_products_in_bfloat16(objective):
+    """Convolutions and dense heads alone; what a GPU does with precision=bfloat16, here on the CPU."""
+    config = small(objective=objective, free_nats=0.0)
+    agent, half = Dreamer(config, ACTIONS, seed=0), Dreamer(config, ACTIONS, seed=0)
+    in_bfloat16(half.world_model)
+    in_bfloat16(half.behavior)
+    for index in range(5):
+        batch = random_batch(config, ACTIONS, seed=index)
+        full = agent.update(batch, index)
+        with Kinds() as kinds:
+            found = half.update(batch, index)
+        for name, value in full.items():
+            assert found[name].dtype == torch.float32, name
+            assert float(found[name]) == pytest.approx(float(value), rel=0.03, abs=0.01), name
+    assert kinds.seen["convolution"] == {torch.bfloat16} and torch.bfloat16 in kinds.seen["addmm"]
+    for name in ("softplus", "log", "tanh", "sigmoid", "mse_loss", "_fused_adam_", "logsumexp"):
+        assert torch.bfloat16 not in kinds.seen[name], name
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in half.world_model.parameters())
+    encoder = agent.world_model.encoder
+    assert not encoder.products_in_bfloat16 and encoder(torch.zeros(1, *batch.images.shape[2:])).dtype == torch.float32
+
+
+def test_bfloat16_is_for_gpus_alone():
+    assert not Dreamer(small(precision="bfloat16"), ACTIONS, seed=0).world_model.encoder.products_in_bfloat16
