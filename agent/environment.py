@@ -9,51 +9,18 @@ Never mix `mujoco.Renderer` with dm_control's contexts in one process: images co
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections.abc import Callable
 
 import numpy as np
 
-from agent.config import Config
-from agent.tasks import Task
-
-_LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
-_PACKAGES = "libegl1 and libgl1-mesa-dri (EGL, preferred), or libosmesa6"
-
-
-class RenderError(RuntimeError):
-    """Images cannot be rendered on this machine; the message names what to install."""
-
-
-def choose_backend() -> str:
-    """Set MUJOCO_GL to EGL, else OSMesa, unless the user has; returns it. Call before dm_control is imported."""
-    chosen = os.environ.get("MUJOCO_GL", "").lower()
-    if chosen:
-        return chosen
-    for backend, library in _LIBRARIES.items():
-        try:
-            ctypes.CDLL(library)
-        except OSError:
-            continue
-        os.environ["MUJOCO_GL"] = backend
-        return backend
-    raise RenderError(f"no OpenGL library for headless rendering found: install the Debian packages {_PACKAGES}")
+from agent.config import Config, make
+from agent.rendering import PACKAGES, RenderError, choose_backend
+from agent.tasks import TASKS, Task
 
 
 def _failed(backend: str, error: Exception) -> RenderError:
     cause = f"{type(error).__name__}: {error}"
-    return RenderError(f"rendering with MUJOCO_GL={backend} failed ({cause}): install the Debian packages {_PACKAGES}")
-
-
-def check_rendering() -> str:
-    """Render one image in earnest; returns the backend, or raises `RenderError`."""
-    from agent.config import make
-    from agent.tasks import TASKS
-
-    backend = choose_backend()
-    Environment(TASKS["pendulum_swingup"], make("smoke")).reset(0)
-    return backend
+    return RenderError(f"rendering with MUJOCO_GL={backend} failed ({cause}): install the Debian packages {PACKAGES}")
 
 
 class Environment:
@@ -111,3 +78,15 @@ class Environment:
             visual.global_.offwidth = visual.global_.offheight = size
         flags = {"shadow": False, "reflection": False} if quality == "fast" else None
         return lambda: physics.render(size, size, camera_id=camera, render_flag_overrides=flags).copy()
+
+
+def main() -> None:
+    """`python -m agent.environment`: whether images can be rendered here, by the exit code."""
+    environment = Environment(TASKS["pendulum_swingup"], make("smoke"))
+    environment.reset(0)
+    for _ in range(20):
+        environment.step(np.zeros(1))
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,7 @@ from agent.config import Config
 from agent.device import tune
 from agent.dreamer import Dreamer
 from agent.environment import Environment
+from agent.rendering import choose_by_trial
 from agent.replay import Episode, Replay
 from agent.rollout import Assessment, assess, evaluation_episode, play, random_actor, training_episode
 
@@ -62,6 +63,7 @@ def train(
 ) -> str:
     """Train an agent in `folder`, from the start or from the checkpoint `resume`; returns "finished" or "stopped"."""
     tune(device)
+    choose_by_trial(device, 1 + (config.overlap + 1 if config.overlap else 0))
     run = Run(task, config, seed, folder, recorder, device)
     try:
         if resume:
@@ -293,6 +295,7 @@ def evaluate(
     Returns the returns and, with `video`, the first episode's images [T + 1, S, S, 3] uint8. `progress` is called
     with each episode's index and return. Raises `CheckpointError`.
     """
+    choose_by_trial(device, 1)
     content: dict[str, Any] = checkpoints.load(checkpoint, device)
     task, config = tasks.get(content["task"]), content["config"]
     agent = Dreamer(config, task.action_size, content["seed"], device)

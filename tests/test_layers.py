@@ -23,6 +23,7 @@ AGENT = [
     "agent.behavior",
     "agent.planner",
     "agent.dreamer",
+    "agent.rendering",
     "agent.environment",
     "agent.files",
     "agent.replay",

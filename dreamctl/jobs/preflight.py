@@ -8,7 +8,7 @@ from dreamctl.errors import BadInput
 def check(device: str) -> None:
     """Raises `BadInput` when the device is not there or no GL library can be loaded."""
     from agent.config import ConfigError
-    from agent.environment import RenderError, choose_backend
+    from agent.rendering import RenderError, choose_backend
 
     try:
         choose_backend()

@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 
+from agent import rendering
 from agent.config import make
 from agent.environment import Environment
 from agent.tasks import TASKS
@@ -95,10 +97,36 @@ def test_a_missing_gl_library_is_named():
         "import ctypes\n"
         "def fail(name, *a, **k): raise OSError(name)\n"
         "ctypes.CDLL = fail\n"
-        "from agent import environment\n"
-        "try: environment.choose_backend()\n"
-        "except environment.RenderError as error: print(error)\n"
+        "from agent import rendering\n"
+        "try: rendering.choose_backend()\n"
+        "except rendering.RenderError as error: print(error)\n"
     )
     env = {k: v for k, v in os.environ.items() if k != "MUJOCO_GL"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert "libegl1" in done.stdout and "libosmesa6" in done.stdout and done.stdout.count("\n") == 1
+
+
+def test_the_first_way_that_several_renderers_manage_is_taken(capsys):
+    """By real processes: no GPU has this number, Mesa's EGL works."""
+    broken, works = {"MUJOCO_GL": "egl", "MUJOCO_EGL_DEVICE_ID": "999"}, {"MUJOCO_GL": "egl"}
+    assert rendering.first_that_renders([broken, works], processes=2) == works
+    assert "cannot render with MUJOCO_GL=egl MUJOCO_EGL_DEVICE_ID=999: " in capsys.readouterr().err
+    with pytest.raises(rendering.RenderError, match="DEVICE_ID must be an integer .*install the Debian packages"):
+        rendering.first_that_renders([broken], processes=1)
+
+
+def test_renderers_that_hang_are_ended():
+    before = psutil.Process().children()
+    with pytest.raises(rendering.RenderError, match="3 renderers at once did not end in 0.01 s"):
+        rendering.first_that_renders([{"MUJOCO_GL": "egl"}], processes=3, patience=0.01)
+    assert psutil.Process().children() == before
+
+
+def test_a_gpu_draws_for_its_own_run():
+    egl = {"MUJOCO_GL": "egl"}
+    assert rendering.ways("cuda:0", {"CUDA_VISIBLE_DEVICES": "3"})[:2] == [egl | {"MUJOCO_EGL_DEVICE_ID": "3"}, egl]
+    assert rendering.ways("cuda:1", {})[0] == egl | {"MUJOCO_EGL_DEVICE_ID": "1"}
+    assert rendering.ways("cuda:0", {"CUDA_VISIBLE_DEVICES": "GPU-abc"})[0] == egl
+    assert rendering.ways("cuda:0", {"MUJOCO_GL": "osmesa"}) == [{"MUJOCO_GL": "osmesa"}]
+    chosen = rendering.ways("cuda:0", {"MUJOCO_GL": "egl", "MUJOCO_EGL_DEVICE_ID": "2"})
+    assert all(way.get("MUJOCO_EGL_DEVICE_ID", "2") == "2" and way["MUJOCO_GL"] == "egl" for way in chosen)
