@@ -9,6 +9,7 @@ hands pages out only as episodes arrive.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -45,6 +46,7 @@ class Replay:
         self.images = torch.empty(capacity, length, size, size, 3, dtype=torch.uint8, device=place)
         self.actions = torch.empty(capacity, length, action_size, device=place)
         self.rewards = torch.empty(capacity, length, device=place)
+        self.travels = place != device  # whether batches go from the host's memory to a GPU
         self.episodes = 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -60,6 +62,25 @@ class Replay:
 
     def sample(self, index: int) -> Batch:
         """The batch of update number `index`: B sequences of L steps, uniform over all places that hold one."""
+        return self._moved(self._gathered(index))
+
+    def batches(self, indices: range) -> Iterator[Batch]:
+        """`sample` of each; where images travel to a GPU, the next batch is gathered while one is used.
+
+        No episode may come in while there are some left to take.
+        """
+        if not self.travels:
+            yield from map(self.sample, indices)
+            return
+        with ThreadPoolExecutor(1) as beside:
+            coming: Future[Batch] | None = None
+            for index in indices:
+                batch = coming.result() if coming else self._gathered(index)
+                coming = beside.submit(self._gathered, index + 1) if index + 1 in indices else None
+                yield self._moved(batch)
+
+    def _gathered(self, index: int) -> Batch:
+        """The batch of update number `index` where the images are; pinned if it is to travel to a GPU."""
         config = self.config
         rng = seeds.numpy_generator(self.seed, "replay", index)
         episodes = rng.integers(self.episodes, size=config.batch_size)
@@ -69,7 +90,10 @@ class Replay:
         first = torch.from_numpy(starts).to(place, non_blocking=True)[None, :]
         steps = first + torch.arange(config.batch_length, device=place)[:, None]
         batch = Batch(self.images[rows, steps], self.actions[rows, steps], self.rewards[rows, steps])
-        return Batch(*(part.to(self.device) for part in batch))
+        return Batch(*(part.pin_memory() for part in batch)) if self.travels and torch.cuda.is_available() else batch
+
+    def _moved(self, batch: Batch) -> Batch:
+        return Batch(*(part.to(self.device, non_blocking=True) for part in batch))
 
     def _remember(self, episode: Episode) -> None:
         for store, part in zip((self.images, self.actions, self.rewards), episode, strict=True):

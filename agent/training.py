@@ -27,6 +27,7 @@ from agent.environment import Environment
 from agent.rendering import choose_by_trial
 from agent.replay import Episode, Replay
 from agent.rollout import Assessment, assess, evaluation_episode, play, random_actor, training_episode
+from agent.world_model import Batch
 
 
 class Stop(Exception):
@@ -110,8 +111,7 @@ class Run:
         self.milestones()  # also of a run that was stopped in the middle of them
         while not self.done:
             self.play_ahead()
-            while self.updates < self.updates_due():
-                self.update()
+            self.learn()
             self.collect(self.next_episode)
             self.milestones()
 
@@ -142,10 +142,16 @@ class Run:
         """Whether the last episode crossed a multiple of `every` environment steps."""
         return self.env_steps // every > (self.env_steps - self.config.episode_length) // every
 
-    def update(self) -> None:
-        """One batch, one update; a fresh batch for each."""
-        with self.timed("batch"):
-            batch = self.replay.sample(self.updates)
+    def learn(self) -> None:
+        """The updates that are due before the next episode, each with a fresh batch."""
+        batches = self.replay.batches(range(self.updates, self.updates_due()))
+        while self.updates < self.updates_due():
+            with self.timed("batch"):
+                batch = next(batches)
+            self.update(batch)
+
+    def update(self, batch: Batch) -> None:
+        """One update."""
         with self.timed("update"):  # on a GPU: until it is asked for
             metrics = self.agent.update(batch, self.updates)
         for name, value in metrics.items():

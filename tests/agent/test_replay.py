@@ -69,6 +69,15 @@ def test_sampled_sequences_keep_the_alignment_and_never_cross_episodes(replay):
     torch.testing.assert_close(batch.rewards, torch.where(first, 0.0, 10 * time + chosen))
 
 
+@pytest.mark.parametrize("travels", [False, True])
+def test_batches_gathered_ahead_are_the_same(replay, travels):
+    replay.travels = travels  # to a GPU; here the way is short
+    found = list(replay.batches(range(3, 7)))
+    assert len(found) == 4 and list(replay.batches(range(7, 7))) == []
+    for index, batch in enumerate(found, 3):
+        assert all(torch.equal(a, b) for a, b in zip(batch, replay.sample(index), strict=True))
+
+
 def test_sampling_is_uniform_over_all_places(replay):
     """3 episodes x 8 places: chi-square of 20,000 draws below the 99.9 % point of 23 degrees of freedom."""
     counts = torch.zeros(3, 8)

@@ -107,8 +107,8 @@ def test_schedule_of_algorithm_1(whole):
 def test_every_update_draws_its_own_batch(monkeypatch, tmp_path):
     from agent.replay import Replay
 
-    drawn, plain = [], Replay.sample
-    monkeypatch.setattr(Replay, "sample", lambda self, index: drawn.append(index) or plain(self, index))
+    drawn, plain = [], Replay._gathered
+    monkeypatch.setattr(Replay, "_gathered", lambda self, index: drawn.append(index) or plain(self, index))
     train(tmp_path, Recorder())
     assert drawn == list(range(14))
 
@@ -213,8 +213,7 @@ def test_overlapped_episodes_are_played_with_the_parameters_of_two_iterations_ag
     actor = dreamer.Dreamer(CONFIG, run.task.action_size, 5)
     run.replay.load(2)
     for index in range(2, 6):
-        while run.updates < run.updates_due():
-            run.update()
+        run.learn()
         actor.load_vector(past[-2])
         past = [*past[1:], run.agent.vector()]
         mine = training.training_episode(actor, run.environment, 5, index)
