@@ -6,6 +6,7 @@ is recorded once and from then on replayed with a single launch; on the CPU it i
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -58,8 +59,13 @@ class _Recording:
     ) -> None:
         self.arguments = [type(a)(*(part.clone() for part in a)) for a in arguments]
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=stream):
-            self.result = function(*self.arguments)
+        gc.collect()
+        gc.disable()  # memory that is given back while a graph records spoils it
+        try:
+            with torch.cuda.graph(self.graph, stream=stream):
+                self.result = function(*self.arguments)
+        finally:
+            gc.enable()
 
     def replay(self, arguments: tuple[NamedTuple, ...]) -> dict[str, Tensor]:
         for mine, given in zip(self.arguments, arguments, strict=True):

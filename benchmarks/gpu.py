@@ -1,25 +1,35 @@
 """All that is to be measured on a GPU, as one command: `python -m benchmarks.gpu OUT [--minutes 9]`.
 
 In this order, each with a time limit of its own, so that what fails or hangs costs no more than that: one update
-(recorded, eager, plain), rendering and acting, environment steps per second with and without overlap and with 1, 2
-and 4 runs at once, replay, one update by torch.compile; then for the rest of the time a real run, recorded in
-OUT/home. Given again it leaves out what OUT holds already and goes on with the run. On a machine without a GPU:
---device cpu --preset smoke tries it out.
+(recorded in both precisions, eager, plain), rendering and acting, environment steps per second with and without overlap
+and with 1, 2 and 4 runs at once (4 also under MPS where it is installed), replay, what each change to the update is
+worth, one update by torch.compile; then for the rest of the time a real run, recorded in OUT/home, its evaluations
+beside the published curve in OUT/real.json. Given again it leaves out what OUT holds already and goes on with the run.
+On a machine without a GPU: --device cpu --preset smoke tries it out.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
+
+from dreamctl.results import published
 from dreamctl.store import open_store
 
 _RUN = "real"
+_MPS = "nvidia-cuda-mps-control"
 _ENDING = 60  # seconds that the run gets for its checkpoint and its copy in MLflow
 
 
@@ -35,7 +45,9 @@ def steps(preset: str, device: str, overlap: int) -> dict[str, tuple[int, list[s
         "training": (90, [*training, "--overlap", str(overlap)]),
         "training_2": (90, [*training, "--overlap", str(overlap), "--parallel", "2"]),
         "training_4": (90, [*training, "--overlap", str(overlap), "--parallel", "4"]),
+        "training_4_mps": (90, [*training, "--overlap", str(overlap), "--parallel", "4"]),
         "replay": (60, ["replay", "--preset", preset, "--episodes", "100", *common]),
+        "changes": (90, ["changes", *sizes, *common]),
         "compiled": (150, ["update", "--compiled", *sizes, *common]),
     }
 
@@ -58,9 +70,11 @@ def main() -> None:
         path = out / f"{name}.json"
         if arguments.only_run or path.exists() or time.monotonic() + limit > end:
             continue
+        if name.endswith("mps") and shutil.which(_MPS) is None:
+            continue
         print(f"{name}: python -m benchmarks.{' '.join(command)}", flush=True)
         begin = time.monotonic()
-        with (out / f"{name}.log").open("w") as log:
+        with (out / f"{name}.log").open("w") as log, mps() if name.endswith("mps") else nullcontext():
             process = subprocess.Popen(
                 [sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]],
                 stdout=subprocess.PIPE,
@@ -81,6 +95,36 @@ def main() -> None:
         print(f"  {time.monotonic() - begin:.0f} s", flush=True)
     if time.monotonic() < end - _ENDING:
         train(arguments, out / "home", end)
+        rows = beside_published(out / "home")
+        (out / "real.json").write_text(json.dumps(rows, indent=2))
+        print(f"\n{'env steps':>10}{'score':>8}{'published':>11}")
+        for row in rows:
+            print(f"{row['env_steps']:10,}{row['score']:8.1f}{row['published']:11.1f}")
+
+
+@contextmanager
+def mps() -> Iterator[None]:
+    """NVIDIA's Multi-Process Service: processes share a GPU at once instead of in turn. No setting changes."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["CUDA_MPS_PIPE_DIRECTORY"] = os.environ["CUDA_MPS_LOG_DIRECTORY"] = folder
+        subprocess.run([_MPS, "-d"], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run([_MPS], input="quit\n", text=True, timeout=30, check=False)
+            del os.environ["CUDA_MPS_PIPE_DIRECTORY"], os.environ["CUDA_MPS_LOG_DIRECTORY"]
+
+
+def beside_published(home: Path) -> list[dict[str, float]]:
+    """The run's evaluations and the published mean score at the same environment steps."""
+    store = open_store(home, create=False)
+    run = store.find(_RUN)
+    known = published.curve(run.task)
+    steps, means = [0, *known.steps.tolist()], [0.0, *known.mean.tolist()]
+    return [
+        {"env_steps": e.env_steps, "score": e.mean, "published": float(np.interp(e.env_steps, steps, means))}
+        for e in store.evaluations(run.id)
+    ]
 
 
 def train(arguments: argparse.Namespace, home: Path, end: float) -> None:

@@ -86,7 +86,7 @@ class PlainDreamer:
         self.step("action", action_loss)
         losses["action/loss"] = action_loss.detach()
         if behavior.value is not None:
-            value_loss = torch.zeros(())
+            value_loss = noise.state.new_zeros(())
             for n in range(config.horizon):
                 error = behavior.value(features[n].detach()) - targets[n].detach()
                 value_loss = value_loss + 0.5 * weight[n] * (error**2).mean() / config.horizon
@@ -126,11 +126,11 @@ class PlainDreamer:
             states.append((deterministic, stochastic))
         features = torch.stack([torch.cat([s, d], -1) for d, s in states])
         reward = -Normal(self.world_model.reward(features), 1.0).log_prob(batch.rewards).mean()
-        kl, free = torch.stack(kls), torch.tensor(config.free_nats)
+        kl, free = torch.stack(kls), noise.new_tensor(config.free_nats)
         regulariser = (
             torch.maximum(kl, free).mean() if config.free_nats_per == "step" else torch.maximum(kl.mean(), free)
         )
-        constant = Normal(0.0, 1.0).log_prob(torch.tensor(0.0))  # the losses leave it out
+        constant = Normal(0.0, 1.0).log_prob(noise.new_zeros(()))  # the losses leave it out
         loss = reward + constant + config.kl_scale * regulariser
         return loss + self.objective(features, images, embeddings), states
 

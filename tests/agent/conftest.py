@@ -8,6 +8,9 @@ from agent.world_model import Batch
 
 torch.set_num_threads(1)  # the models here are too small to share out
 
+# the GPU's half of a matrix runs wherever there is one; a machine without cannot run it
+DEVICES = ["cpu", pytest.param("cuda:0", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+
 SMALL = dict(
     deterministic=6, stochastic=3, hidden=5, depth=2, units=7, batch_size=3, batch_length=5, horizon=4, image_size=32
 )

@@ -15,6 +15,7 @@ import torch
 
 from agent import checkpoints, collector, dreamer, replay, rollout, training
 from agent.config import METHODS, OBJECTIVES, make
+from tests.agent.conftest import DEVICES
 
 CONFIG = make(
     "smoke",
@@ -140,10 +141,6 @@ def test_a_killed_run_goes_on_from_an_older_checkpoint(whole, tmp_path):
     train(tmp_path, second, resume=first.files[0])
     assert_same(parameters(second.files[-1]), parameters(whole.files[-1]))
     assert Counter(path.name for path in second.files)["0000000240-14.pt"] == 1
-
-
-# the GPU's half of the matrix runs wherever there is one; a machine without cannot run it
-DEVICES = ["cpu", pytest.param("cuda:0", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -1,0 +1,36 @@
+"""The benchmarks work, at their smallest; their figures are in docs/performance.md."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.changes import CHANGES
+
+COMMANDS = {
+    "update": ["--size", "tiny", "--repeat", "1"],
+    "changes": ["--size", "tiny", "--repeat", "1"],
+    "replay": ["--preset", "smoke", "--episodes", "3", "--repeat", "2"],
+    "training": ["--preset", "smoke", "--task", "pendulum_swingup", "--episodes", "1", "--overlap", "0"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_benchmark_measures(name):
+    command = [sys.executable, "-m", f"benchmarks.{name}", *COMMANDS[name], "--device", "cpu", "--json"]
+    environment = dict(os.environ, OMP_NUM_THREADS="1")
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    found = json.loads(done.stdout)
+    assert "torch" in found["machine"]
+    match name:
+        case "update":
+            assert found["seconds"]["tiny"].keys() == {"fast", "plain"} and min(found["seconds"]["tiny"].values()) > 0
+        case "changes":
+            assert found["seconds"]["tiny"].keys() == {"fast", *CHANGES}
+        case "replay":
+            assert found["sample"] > 0 and found["add"] > 0
+        case "training":
+            (result,) = found["results"]
+            assert result["env_steps_per_second"] > 0 and result["phases"]["update"] > 0
