@@ -42,6 +42,11 @@ def main() -> None:
     except BrokenPipeError:  # `dreamctl ls | head`
         sys.stderr.close()
         sys.exit(1)
+    except Exception as error:
+        cause = getattr(error, "orig", None)  # of SQLAlchemy's errors, which is not imported here
+        if cause is None:
+            raise
+        _fail(f"the run database failed ({' '.join(str(cause).split())}): is its disk full, or its server down?", 2)
 
 
 def _fail(message: str, code: int) -> None:

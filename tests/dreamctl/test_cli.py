@@ -1,6 +1,7 @@
 """The front: start-up time, what is imported, errors of one line that write nothing."""
 
 import resource
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -152,3 +153,14 @@ def test_every_command_and_option_is_documented():
             walk(child, f"{path} {name}")
 
     walk(get_command(app), "dreamctl")
+
+
+def test_a_database_that_fails_is_one_line(tmp_path):
+    store = open_store(tmp_path)
+    run = submit(store, spec())
+    with sqlite3.connect(tmp_path / "dreamctl.db") as database:
+        database.execute("DROP TABLE evaluation")
+    database.close()
+    done = cli("show", run.name, home=tmp_path)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "dreamctl: the run database failed (no such table: evaluation)" in done.stderr
