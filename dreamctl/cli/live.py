@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import typer
 
@@ -16,15 +16,15 @@ _POLL = 0.5  # seconds
 _MIRROR_PATIENCE = 60.0  # seconds
 
 
-def follow(store: Store, run: Run, process: subprocess.Popen[bytes]) -> Run:
-    """Show progress until the worker has ended; Ctrl-C stops it cleanly, a second one kills it.
+def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]]) -> Run:
+    """Start a run's worker and show progress until it has ended; Ctrl-C stops it cleanly, a second one kills it.
 
-    run: as it stood before the worker was started. Raises `RunFailed` when the worker did not get to begin.
+    Raises `RunFailed` when the worker did not get to begin.
     """
-    view = _bar if console().is_terminal else _lines
     asked = False
-    updates = view(store, run.id)
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts:  # from before there is a worker that would go on without us
+        process = start()
+        updates = (_bar if console().is_terminal else _lines)(store, run.id)
         while True:
             next(updates)
             try:

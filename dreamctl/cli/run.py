@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated
 
 import typer
@@ -55,7 +56,8 @@ def run(
     if inline:
         record = worker.work(store, record.id, device, profile=profile)
     else:
-        record = follow(store, record, launch.spawn(store, record.id, device, profile=profile))
+        start = functools.partial(launch.spawn, store, record.id, device, profile=profile)
+        record = follow(store, record, start)
     conclude(store, record, mirror, home_option(home))
     if profile:
         typer.echo(f"profile    {store.folder(record.id) / 'profile'}")

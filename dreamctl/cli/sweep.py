@@ -138,7 +138,7 @@ def _dry_run(store: Store, title: str, cells: list[RunSpec], json: bool) -> None
     out.print(f"\nsweep {title}: {len(cells)} runs: " + ", ".join(f"{n} {status}" for status, n in stored.items()))
     todo = [cell for cell, run in zip(cells, runs, strict=True) if run is None or run.status != "finished"]
     cost = estimate(store, todo)
-    hours = "unknown" if cost.device_hours is None else f"{cost.device_hours:.1f} hours on one slot"
+    hours = "time unknown" if cost.device_hours is None else f"{cost.device_hours:.1f} hours on one slot"
     disk = "unknown" if cost.disk is None else f"{cost.disk / 2**30:.1f} GiB"
     out.print(f"to do: {len(todo)} runs, {hours}, disk {disk}, replay memory up to {cost.memory / 2**30:.1f} GiB a run")
     out.print(f"measured on: {cost.source}" if todo else "nothing to do")

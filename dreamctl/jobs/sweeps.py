@@ -156,7 +156,8 @@ def build(name: str | None, request: Request, stored: Callable[[str], Mapping[st
     if stored is not None:
         with suppress(UnknownRun):
             return _changed(Plan.from_dict(name, stored(name)), request)
-    raise BadInput(f"unknown sweep {name!r}{nearest(name, NAMES)}; sweeps: {', '.join(NAMES)}, or a .yaml file")
+    names = ", ".join(NAMES)
+    raise BadInput(f"unknown sweep {name!r}{nearest(name, NAMES)}; sweeps: {names}, a .yaml file, a stored one")
 
 
 def _changed(plan: Plan, request: Request) -> Plan:

@@ -227,7 +227,7 @@ def test_a_worker_that_dies_before_it_claims_is_not_waited_for(tmp_path):
     store = open_store(tmp_path)
     run = submit(store, spec())
     with pytest.raises(RunFailed, match="the worker ended before it began"):
-        follow(store, run, subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]))
+        follow(store, run, lambda: subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]))
     assert (store.get(run.id).status, store.get(run.id).reason) == ("failed", "the worker ended before it began")
 
 
