@@ -104,7 +104,7 @@ def sweep(
     _conclude(store, record, home_option(home))
     failed = store.counts(record.id).get("failed", 0)
     if failed:
-        again = f"dreamctl sweep {plan.name} --retry-failed"
+        again = f"dreamctl sweep {plan.name} --retry-failed{home_option(home)}"
         raise RunFailed(f"{failed} run(s) of sweep {plan.name} failed: dreamctl status {plan.name}, then {again}")
 
 
