@@ -25,8 +25,8 @@ class RenderError(RuntimeError):
     """Images cannot be rendered on this machine; the message names what to install."""
 
 
-def choose_backend() -> str:
-    """Set MUJOCO_GL to EGL, else OSMesa, unless the user has; returns it. Call before dm_control is imported."""
+def find_backend() -> str:
+    """MUJOCO_GL if the user has set it, else EGL or OSMesa, whose library is there first. Raises `RenderError`."""
     chosen = os.environ.get("MUJOCO_GL", "").lower()
     if chosen:
         return chosen
@@ -35,9 +35,14 @@ def choose_backend() -> str:
             ctypes.CDLL(library)
         except OSError:
             continue
-        os.environ["MUJOCO_GL"] = backend
         return backend
     raise RenderError(f"no OpenGL library for headless rendering found: install the Debian packages {PACKAGES}")
+
+
+def choose_backend() -> str:
+    """Set MUJOCO_GL to what `find_backend` finds; returns it. Call before dm_control is imported."""
+    os.environ["MUJOCO_GL"] = backend = find_backend()
+    return backend
 
 
 def choose_by_trial(device: str, processes: int) -> None:

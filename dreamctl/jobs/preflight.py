@@ -8,10 +8,10 @@ from dreamctl.errors import BadInput
 def check(device: str) -> None:
     """Raises `BadInput` when the device is not there or no GL library can be loaded."""
     from agent.config import ConfigError
-    from agent.rendering import RenderError, choose_backend
+    from agent.rendering import RenderError, find_backend
 
     try:
-        choose_backend()
+        find_backend()  # not chosen here: a worker takes what it is given for the user's choice
         if device not in ("auto", "cpu"):
             from agent.device import resolve
 
