@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dreamctl.cli.common import Home, Json, RunRef, console, home_option, print_json
+from dreamctl.cli.common import Home, Interrupts, Json, RunRef, console, home_option, print_json
 
 if TYPE_CHECKING:
     from dreamctl.store import Run, Store
@@ -55,8 +55,8 @@ def status(
         return
     from rich.live import Live
 
-    with Live(console=out, auto_refresh=False) as live:
-        while True:
+    with Interrupts() as interrupts, Live(console=out, auto_refresh=False) as live:
+        while not interrupts.take():
             live.update(picture(), refresh=True)
             time.sleep(_POLL)
 
