@@ -74,19 +74,22 @@ def main() -> None:
             continue
         print(f"{name}: python -m benchmarks.{' '.join(command)}", flush=True)
         begin = time.monotonic()
-        with (out / f"{name}.log").open("w") as log, mps() if name.endswith("mps") else nullcontext():
-            process = subprocess.Popen(
-                [sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-            try:
-                printed, _ = process.communicate(timeout=limit)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                print(f"  stopped after {limit} s", flush=True)
-                continue
+        try:
+            with (out / f"{name}.log").open("w") as log, mps() if name.endswith("mps") else nullcontext():
+                process = subprocess.Popen(
+                    [sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]],
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                )
+                try:
+                    printed, _ = process.communicate(timeout=limit)
+                finally:
+                    if process.poll() is None:
+                        os.killpg(process.pid, signal.SIGKILL)
+        except subprocess.SubprocessError as error:  # its time is up, or there is no MPS to be had
+            print(f"  {type(error).__name__} after {time.monotonic() - begin:.0f} s", flush=True)
+            continue
         if process.returncode == 0:
             path.write_bytes(printed)
             print(printed.decode(), flush=True)
@@ -105,10 +108,10 @@ def main() -> None:
 @contextmanager
 def mps() -> Iterator[None]:
     """NVIDIA's Multi-Process Service: processes share a GPU at once instead of in turn. No setting changes."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ["CUDA_MPS_PIPE_DIRECTORY"] = os.environ["CUDA_MPS_LOG_DIRECTORY"] = folder
-        subprocess.run([_MPS, "-d"], check=True)
         try:
+            subprocess.run([_MPS, "-d"], check=True, timeout=30)
             yield
         finally:
             subprocess.run([_MPS], input="quit\n", text=True, timeout=30, check=False)
