@@ -31,13 +31,13 @@ class Sweep:
     preset: str = "paper"
 
     def cells(self) -> list[RunSpec]:
-        """The runs, task by task, seeds innermost. Raises `BadInput`."""
+        """The runs, seed by seed, so that a sweep that is cut short has every cell once. Raises `BadInput`."""
         axes = [[(key, value) for value in values] for key, values in self.grid.items()]
         return [
             replace(parse(task, seed, self.preset, _typed({**self.settings, **dict(point)})), label=_label(point))
+            for seed in self.seeds
             for task in self.tasks
             for point in itertools.product(*axes)
-            for seed in self.seeds
         ]
 
 

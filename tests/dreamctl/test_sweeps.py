@@ -67,7 +67,8 @@ def test_a_user_narrows_and_widens_a_sweep():
     assert {(c.task, c.config.method, c.seed, c.config.steps, c.preset) for c in found} == {
         ("walker_run", "planet", seed, 50_000, "tiny") for seed in (4, 7)
     }
-    assert [c.config.horizon for c in found] == [h for h in (3, 5, 10, 15, 20, 25, 30, 40) for _ in range(2)]
+    every = [(seed, h) for seed in (4, 7) for h in (3, 5, 10, 15, 20, 25, 30, 40)]
+    assert [(c.seed, c.config.horizon) for c in found] == every  # seed by seed: all cells once, then again
     assert len(cells("horizon", limit=5)) == 5
     assert {c.config.horizon for c in cells("horizon", settings=("horizon=7",))} == {7}
 
