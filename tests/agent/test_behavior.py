@@ -181,6 +181,17 @@ def test_discount_weights_are_those_of_the_released_code():
     torch.testing.assert_close(behavior.action_loss(returns), -(weights * returns).mean())
 
 
+def test_metrics_of_behaviour(imagination):
+    config, model, behavior, start, noise = imagination
+    imagined = behavior.imagine(model, start, *noise)
+    returns = behavior.returns(model, imagined.features)
+    metrics = behavior.metrics(imagined, returns)
+    entropy = torch.distributions.Normal(torch.zeros_like(imagined.std), imagined.std).entropy().sum(-1).mean()
+    assert metrics["action/entropy"].item() == pytest.approx(entropy.item())
+    assert metrics["action/std"].item() == pytest.approx(imagined.std.mean().item())
+    assert metrics["imagined/return"].item() == pytest.approx(returns.action.mean().item())
+
+
 def test_mode_is_tanh_of_the_mean_and_the_initial_std_is_kept():
     config = small(action_init_std=2.0)
     behavior = Behavior(config, 9, ACTIONS)

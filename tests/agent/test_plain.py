@@ -14,6 +14,12 @@ from benchmarks.plain import PlainDreamer
 from tests.agent.conftest import DEVICES, random_batch, small
 
 ACTIONS = 2
+# Where a default equals another or does nothing, a mistake would not show: three learning rates, a clip and an epsilon
+# that are felt, a scale and an offset that are not one.
+TELLING = dict(
+    model_lr=1e-3, value_lr=2e-3, action_lr=5e-4, gradient_clip=0.1, adam_epsilon=1e-3, kl_scale=0.7, free_nats=0.5,
+    action_init_std=0.8, action_min_std=0.01, min_std=0.2, slow_value_every=7,
+)  # fmt: skip
 VARIANTS = [
     *({"method": m, "objective": o} | METHODS[m].values for m in METHODS for o in OBJECTIVES),
     {"returns": "n_step", "n_step": 2},
@@ -27,14 +33,17 @@ VARIANTS = [
 @pytest.mark.parametrize("changes", VARIANTS, ids=lambda changes: "-".join(map(str, changes.values())))
 def test_fast_and_plain_updates_agree(float64, changes, device):
     """In float64 they part by rounding alone; on a GPU the fast one is a recorded graph from the fourth on."""
-    config = small(**(dict(slow_value_every=7, free_nats=0.5) | changes | dict(horizon=4)))
+    config = small(**(TELLING | changes | dict(horizon=4)))
     agent = Dreamer(config, ACTIONS, seed=0, device=device)
     plain = PlainDreamer(agent)
+    clipped = set()
     for index in range(20):
         batch = Batch(*(part.to(device) for part in random_batch(config, ACTIONS, seed=index)))
         fast, slow = agent.update(batch, index), plain.update(batch, agent.noise(batch, index), index)
         for name, value in slow.items():
             torch.testing.assert_close(fast[name], value, rtol=1e-9, atol=1e-9)
+        clipped |= {name for name in agent.optimizers if fast[f"{name}/gradient_norm"] > config.gradient_clip}
+    assert clipped == agent.optimizers.keys()
     models = [(agent.world_model, plain.world_model), (agent.behavior, plain.behavior)]
     for one, two in models if agent.behavior else models[:1]:
         for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):

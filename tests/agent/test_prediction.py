@@ -22,7 +22,11 @@ def generator():
 
 @pytest.fixture
 def agent():
-    return Dreamer(small(), 2, seed=0)
+    """Its images tell states apart: the weights of an untrained decoder are stretched."""
+    agent = Dreamer(small(), 2, seed=0)
+    for parameter in agent.world_model.parameters():
+        parameter.data *= 1.5
+    return agent
 
 
 def test_images_after_the_context_are_not_seen_and_all_actions_are(agent):
@@ -47,7 +51,31 @@ def test_errors_are_of_the_pixels_after_the_context(agent):
     assert len(got.model) == 12
     difference = (got.model[CONTEXT:].astype(float) - got.truth[CONTEXT:]) / 255
     assert got.open_loop_error == pytest.approx((difference**2).mean(), rel=1e-2)  # the pictures are rounded
-    assert 0 < got.one_step_error < 1
+
+
+def test_predictions_are_those_of_single_steps(agent):
+    """Posterior by posterior; each image after the context from the state before it and the action that led to it."""
+    given, got, noise = episode(12), predict(agent, episode(12), generator()), generator()
+    rssm, decoder = agent.world_model.rssm, agent.world_model.objective.decoder
+    embeddings = agent.world_model.encoder(torch.from_numpy(given.images) / 255 - 0.5)
+    actions = torch.from_numpy(given.actions)[:, None]
+    eps = torch.randn(12, 1, agent.config.stochastic, generator=noise)
+    later = torch.randn(12 - CONTEXT, 1, agent.config.stochastic, generator=noise)
+    state, drawn, one_step = rssm.start(1), [], []
+    for t in range(12):
+        prior = rssm.imagine_step(state, actions[t], torch.zeros(1, agent.config.stochastic))
+        one_step.append(decoder(prior.features))
+        state, _ = rssm.observe(embeddings[t][None, None], actions[t : t + 1], eps[t : t + 1], state)
+        state = state.flatten()
+        drawn.append(state)
+    imagined = drawn[:CONTEXT]
+    for t in range(CONTEXT, 12):
+        imagined.append(rssm.imagine_step(imagined[-1], actions[t], later[t - CONTEXT]))
+    images = torch.cat([decoder(state.features) for state in imagined]) + 0.5
+    np.testing.assert_allclose(got.model, 255 * images.clamp(0, 1).detach().numpy(), atol=0.51)
+    predicted = (torch.cat(one_step) + 0.5).clamp(0, 1)[CONTEXT:]
+    error = (predicted - torch.from_numpy(given.images[CONTEXT:]) / 255).square().mean().item()
+    assert got.one_step_error == pytest.approx(error, rel=1e-5)
 
 
 def test_without_a_decoder_or_beyond_the_context_there_is_nothing(agent):

@@ -1,5 +1,7 @@
 """What is played: evaluation with the mode and without noise, training with noise inside the bounds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -47,3 +49,15 @@ def test_exploration_adds_noise_inside_the_bounds(played):
     silent = play(environment, agent.policy(generator.manual_seed(0)), 0, 1, lambda: None)
     difference = quiet.actions[1] - silent.actions[1]  # the first decision, from the same image
     assert 0 < abs(difference) < 0.5
+
+
+@pytest.mark.parametrize(("start", "moves"), [("mode", False), ("sample", True)])
+def test_exploration_starts_from_what_the_config_says(played, start, moves):
+    """With next to no noise the mode stays where it is; a sample of an untrained action model does not."""
+    agent, environment, _ = played
+    explorer = Dreamer(dataclasses.replace(agent.config, explore_from=start), 1, seed=0)
+    first = [
+        play(environment, explorer.policy(torch.Generator().manual_seed(0), noise), 0, 1, lambda: None).actions[1]
+        for noise in (1e-6, 0.0)
+    ]
+    assert (abs(first[0] - first[1]).item() > 0.05) == moves

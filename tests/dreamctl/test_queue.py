@@ -11,10 +11,11 @@ from collections import Counter
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from dreamctl.errors import BadInput, StaleAttempt
+from dreamctl.jobs import files, worker
 from dreamctl.jobs import slots as slots_module
-from dreamctl.jobs import worker
 from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import Job, Scheduler, enroll
 from dreamctl.jobs.slots import Slot
@@ -76,7 +77,10 @@ def test_a_run_that_loses_its_last_worker_fails_with_its_log(store, sweep):
     assert failed.log_tail.splitlines() == [f"line {i}" for i in range(30, 50)]
     assert "worker died" in failed.reason and failed.attempt == 2
     assert store.claim_next(sweep.id, "cpu").seed == 1  # the sweep goes on
-    assert store.requeue([run.id]) == 1 and store.claim_next(sweep.id, "cpu").seed == 0
+    assert store.requeue([run.id]) == 1 and store.get(run.id).deaths == 0
+    run = gone(store, store.claim_next(sweep.id, "cpu"))  # it is the first again, and may lose a worker again
+    store.reap()
+    assert (run.seed, store.get(run.id).status, store.get(run.id).deaths) == (0, "queued", 1)
 
 
 def test_a_run_without_a_sweep_fails_at_once(store):
@@ -209,6 +213,39 @@ def test_how_a_run_ends_is_written_when_the_database_answers_again(tmp_path):
         assert thread.is_alive() and store.get(run.id).status == "running"
     thread.join(60)
     assert store.get(run.id).status == "failed"
+
+
+def test_metrics_of_a_busy_minute_are_written_later_in_order(tmp_path):
+    store = open_store(tmp_path)
+    run = submit(store, spec())
+    recorder = worker.StoreRecorder(store, run, store.claim(run.id, "cpu"), threading.Event())
+    recorder.scalars(40, {"a": 1.0, "b": 2.0})
+    with locked(store):
+        with pytest.raises(OperationalError):
+            recorder.flush()
+        recorder.scalars(80, {"a": 3.0})
+        recorder.scalars(40, {"a": 4.0})  # it is known better by now
+    recorder.flush()
+    assert [(p.step, p.value) for p in store.scalars(run.id, "a")] == [(40, 4.0), (80, 3.0)]
+    assert [(p.step, p.value) for p in store.scalars(run.id, "b")] == [(40, 2.0)]
+
+
+def test_a_run_goes_on_from_its_newest_whole_checkpoint(store):
+    run = submit(store, spec())
+    attempt = store.claim(run.id, "cpu")
+    paths = [store.folder(run.id) / f"{steps}.pt" for steps in (80, 160, 240)]
+    assert files.newest_whole(store, run) == (None, [])
+    for path in paths:
+        path.write_text(path.name)
+        known = dict(path=path.name, env_steps=int(path.stem), updates=1, bytes=1, sha256=files.sha256(path))
+        store.record_checkpoint(run.id, attempt, **known)
+    assert files.newest_whole(store, run) == (paths[2], [])
+    paths[2].write_text("torn")
+    assert files.newest_whole(store, run) == (paths[1], [paths[2]])
+    paths[1].unlink()
+    assert files.newest_whole(store, run) == (paths[0], [paths[2], paths[1]])
+    paths[0].unlink()
+    assert files.newest_whole(store, run) == (None, paths[::-1])
 
 
 def test_an_unclaimed_run_is_ended_unless_a_sweep_has_it(store, sweep):

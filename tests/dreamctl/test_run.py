@@ -66,14 +66,19 @@ def test_a_run_is_on_record(whole):
 
 
 def test_a_profile_says_where_time_goes(tmp_path):
+    begin = time.monotonic()
     done = quick_run("--profile", home=tmp_path)
+    elapsed = time.monotonic() - begin
     assert done.returncode == 0, done.stderr
     store = open_store(tmp_path)
     (run,) = store.runs()
     table = (store.folder(run.id) / "profile" / "table.txt").read_text()
     phases = dict(line.split() for line in table.splitlines()[1:7])
     assert phases.keys() == {"batch", "checkpoint", "episode", "evaluation", "replay", "update"}
-    assert all(float(seconds) >= 0 for seconds in phases.values()) and "aten::mm" in table
+    seconds = {phase: float(seconds) for phase, seconds in phases.items()}
+    assert 0 < sum(seconds.values()) < elapsed and "aten::mm" in table
+    points = [(name, store.scalars(run.id, f"time/{name}_seconds")) for name in seconds]
+    assert seconds == {name: pytest.approx(sum(p.value for p in of_phase), abs=0.006) for name, of_phase in points}
     trace = json.loads(gzip.decompress((store.folder(run.id) / "profile" / "trace.json.gz").read_bytes()))
     assert any(event.get("name") == "aten::mm" for event in trace["traceEvents"])
     assert {a.path for a in store.artifacts(run.id) if a.kind == "profile"} == {

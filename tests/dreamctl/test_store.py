@@ -10,12 +10,13 @@ import sys
 import time
 
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Boolean, MetaData, String, create_engine, inspect
 
 from dreamctl.errors import BadInput, HomeError, StaleAttempt, UnknownRun
 from dreamctl.jobs.launch import submit
 from dreamctl.store import Point, open_store
 from dreamctl.store.database import refuse_network
+from dreamctl.store.identity import digest
 from dreamctl.store.models import HEAD, Base
 from tests.dreamctl.conftest import spec
 
@@ -193,6 +194,69 @@ def test_runs_of_an_older_sqlite_home_are_the_same_runs(tmp_path):
     assert open_store(tmp_path).get(run.id).digest == spec(3).digest
     assert open_store(tmp_path).runs()[0].config == spec(3).config.to_dict()
     assert spec(3, overlap="1").digest != spec(3).digest
+
+
+def other(value):
+    """A value of the same type that differs."""
+    return not value if isinstance(value, bool) else f"{value}x" if isinstance(value, str) else value + 1
+
+
+def test_the_digest_knows_every_field():
+    config = spec().config.to_dict()
+    changed = [digest("t", 0, config | {key: other(value)}) for key, value in config.items()]
+    every = [digest("t", 0, config), digest("t", 1, config), digest("u", 0, config), *changed]
+    assert len(set(every)) == len(config) + 3
+
+
+def revisions():
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", "dreamctl:store/migrations")
+    scripts = ScriptDirectory.from_config(config)
+    return config, [script.revision for script in reversed(list(scripts.walk_revisions()))]
+
+
+@pytest.mark.parametrize("revision", revisions()[1])
+def test_migrations_keep_the_rows_of_every_table(tmp_path, revision):
+    """A row in each table of an older schema, its columns filled; then opened by the program of today."""
+    from alembic import command
+
+    engine = create_engine(f"sqlite:///{tmp_path / 'dreamctl.db'}")
+    config, _ = revisions()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        older = MetaData()
+        older.reflect(connection)
+        kept = {}
+        for table in older.sorted_tables:
+            if table.name == "alembic_version":
+                continue
+            kept[table.name] = {column.name: filled(column) for column in table.columns}
+            connection.execute(table.insert().values(kept[table.name]))
+    engine.dispose()
+    store = open_store(tmp_path)
+    assert store.runs()[0].digest == digest("task", 1, {"steps": 1})
+    with create_engine(f"sqlite:///{tmp_path / 'dreamctl.db'}").connect() as connection:
+        for name, before in kept.items():
+            (row,) = connection.exec_driver_sql(f"SELECT * FROM {name}").mappings()
+            after = {key: json.loads(row[key]) if isinstance(before[key], dict) else row[key] for key in before}
+            assert after == before, name
+
+
+def filled(column):
+    """Something for a column of a row; ids that refer to each other agree."""
+    if column.name in ("config", "spec", "packages"):
+        return {"steps": 1}
+    if column.name == "digest":
+        return digest("task", 1, {"steps": 1})
+    if column.name in ("returns", "tags"):
+        return {"list": [1.0]}  # any JSON
+    if column.name.endswith("id") and isinstance(column.type, String):
+        return "an id"
+    return column.name if isinstance(column.type, String) else True if isinstance(column.type, Boolean) else 1
 
 
 def test_reading_an_absent_home_writes_nothing(tmp_path):

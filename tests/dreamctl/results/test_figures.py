@@ -186,6 +186,29 @@ def test_bins_can_be_chosen(store, evaluated, tmp_path):
     assert list(lines(table(tmp_path / "a")).values()) == [[(200, 20, 0, 1), (400, 50, 0, 1)]]
 
 
+def test_final_scores_are_drawn_as_their_table_says(store, evaluated, tmp_path, monkeypatch):
+    figures, save = [], style.save
+    monkeypatch.setattr(style, "save", lambda drawn, *rest: figures.append(drawn) or save(drawn, *rest))
+    scores = {("5", "dreamer"): (10, 30), ("7", "dreamer"): (50, 80), ("5", "planet"): (20,), ("7", "planet"): (5,)}
+    runs = [
+        evaluated({80: [1], 400: [value]}, seed=seed, task=task, method=method, horizon=horizon)
+        for task in ("pendulum_swingup", "walker_walk")
+        for (horizon, method), values in scores.items()
+        for seed, value in enumerate(value + 100 * (task == "walker_walk") for value in values)
+    ]
+    final.draw(store, runs, "horizon", "method", Choice(), tmp_path / "a", ("png",))
+    rows = table(tmp_path / "a")
+    expected = {(h, style.METHODS[m]): (sum(v) / len(v), len(v)) for (h, m), v in scores.items()}
+    for axis, task, more in zip(figures[0].axes, ("pendulum_swingup", "walker_walk"), (0, 100), strict=True):
+        assert axis.get_title() == style.title(task)
+        mine = [r for r in rows if r["task"] == task]
+        assert {(r["horizon"], r["group"]): (float(r["mean"]) - more, int(r["seeds"])) for r in mine} == expected
+        for line in axis.get_lines():
+            of_line = [(float(r["horizon"]), float(r["mean"])) for r in mine if r["group"] == line.get_label()]
+            assert list(zip(*line.get_data(), strict=True)) == of_line and len(of_line) == 2
+        assert len(axis.get_lines()) == 2
+
+
 def test_the_final_score_of_a_run_done_twice_is_one_seed(store, evaluated, tmp_path):
     runs = [evaluated({80: [10], 160: [30]}), evaluated({80: [90]}), evaluated({160: [50]}, seed=1)]
     final.draw(store, runs, "horizon", "method", Choice(), tmp_path / "a", ("png",))
