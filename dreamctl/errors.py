@@ -17,6 +17,10 @@ class HomeError(DreamctlError):
     """The home or its database cannot be used."""
 
 
+class BadRecord(DreamctlError):
+    """A database or a folder holds what no run of dreamctl leaves there: it is not used."""
+
+
 class UnknownRun(DreamctlError):
     """No run, or more than one, goes by that name."""
 

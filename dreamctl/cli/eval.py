@@ -55,4 +55,4 @@ def eval_(
     out.print(f"return {result.mean:.1f} +- {result.std:.1f} over {episodes} episode(s)")
     out.print("  ".join(f"{value:.1f}" for value in result.returns))
     if result.video:
-        out.print(f"video: {store.folder(record.id) / result.video}", soft_wrap=True)
+        out.print(f"video: {store.file(record.id, result.video)}", soft_wrap=True)

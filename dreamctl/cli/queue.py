@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,7 +130,7 @@ def logs(
 
     store = open_store(home, create=False)
     record = store.find(run)
-    path = store.folder(record.id) / "log.txt"
+    path = store.file(record.id, "log.txt")
     if not path.is_file():
         raise BadInput(f"run {record.name} has no log: it has not begun")
     with path.open(errors="replace") as file:
@@ -167,7 +166,6 @@ def rm(
         typer.confirm(f"delete {label} with checkpoints, episodes and metrics?", abort=True)
     for run in runs:
         store.remove(run.id)
-        shutil.rmtree(store.folder(run.id), ignore_errors=True)
     if sweep is not None:
         store.remove_sweep(store.find_sweep(sweep).id)
     typer.echo(f"deleted {label}")

@@ -27,15 +27,15 @@ def evaluate(
     from agent import training
     from agent.checkpoints import CheckpointError
 
-    folder = store.folder(run.id)
+    file = store.file(run.id, checkpoint.path)
     try:
-        returns, images = training.evaluate(folder / checkpoint.path, episodes, seed, device, video, progress)
+        returns, images = training.evaluate(file, episodes, seed, device, video, progress)
     except CheckpointError as error:
         raise BadInput(str(error)) from error
     path = None
     if images is not None:
         path = f"videos/{checkpoint.env_steps:010d}-seed{seed}.gif"
-        pictures.save_gif(folder / path, images)
+        pictures.save_gif(store.file(run.id, path), images)
         store.record_artifact(run.id, path=path, kind="video")
     return store.record_evaluation(
         run.id,

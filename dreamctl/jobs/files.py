@@ -22,7 +22,7 @@ def newest_whole(store: Store, run: Run) -> tuple[Path | None, list[Path]]:
     """
     damaged: list[Path] = []
     for checkpoint in reversed(store.checkpoints(run.id)):
-        path = store.folder(run.id) / checkpoint.path
+        path = store.file(run.id, checkpoint.path)
         if path.is_file() and sha256(path) == checkpoint.sha256:
             return path, damaged
         damaged.append(path)
@@ -56,7 +56,7 @@ def choose(store: Store, run: Run, which: str) -> Checkpoint:
         if which not in steps:
             raise BadInput(f"run {run.name} has no checkpoint {which!r}: use latest, best, or {', '.join(steps)}")
         chosen = steps[which]
-    path = store.folder(run.id) / chosen.path
+    path = store.file(run.id, chosen.path)
     if not path.is_file():
         raise BadInput(f"checkpoint {path} is missing")
     if sha256(path) != chosen.sha256:

@@ -30,7 +30,7 @@ def submit(store: Store, spec: RunSpec) -> Run:
         tags=spec.tags,
         label=spec.label,
     )
-    store.folder(run.id).mkdir(parents=True)
+    store.workplace(run.id)
     _write_config(store, run)
     return run
 
@@ -65,9 +65,8 @@ def spawn(
     command = [sys.executable, "-m", "dreamctl.jobs.worker", run_id, "--home", str(store.home), "--device", device]
     command += [] if attempt is None else ["--attempt", str(attempt)]
     command += ["--profile"] if profile else []
-    folder = store.folder(run_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log.txt").open("ab") as log:
+    store.workplace(run_id)
+    with store.file(run_id, "log.txt").open("ab") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -80,13 +79,13 @@ def spawn(
 
 def _write_config(store: Store, run: Run) -> None:
     content = {"task": run.task, "seed": run.seed, "preset": run.preset, "config": run.config}
-    (store.folder(run.id) / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+    store.file(run.id, "config.json").write_text(json.dumps(content, indent=2) + "\n")
     store.record_artifact(run.id, path="config.json", kind="config")
 
 
 def spawn_again(store: Store, arguments: Sequence[str], name: str) -> Path:
     """Start this program with other arguments in the background; returns its log."""
-    path = store.home / "sweeps" / f"{name}.log"
+    path = store.place(f"sweeps/{name}.log")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as log:
         subprocess.Popen(
@@ -107,7 +106,7 @@ def keep_mirror(store: Store, mirror: subprocess.Popen[bytes] | None) -> subproc
 def spawn_mirror(store: Store) -> subprocess.Popen[bytes]:
     """Start the process that copies the home to MLflow while runs go on (it ends at once when there is one)."""
     command = [sys.executable, "-m", "dreamctl", "sync", "--follow", "--home", str(store.home)]
-    with (store.home / "mirror.log").open("ab") as log:
+    with store.place("mirror.log").open("ab") as log:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )

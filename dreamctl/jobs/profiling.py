@@ -65,6 +65,6 @@ class Profiler:
         self.table = f"{_COUNT} updates, and what was done between them:\n{operations}"
 
     def _folder(self) -> Path:
-        folder = self.store.folder(self.run.id) / "profile"
+        folder = self.store.file(self.run.id, "profile")
         folder.mkdir(exist_ok=True)
         return folder

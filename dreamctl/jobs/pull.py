@@ -25,9 +25,8 @@ def pull(store: Store, sweep: str, job: str) -> Run | None:
     run = store.claim_next(record.id, device, job)
     if run is None:
         return None
-    folder = store.folder(run.id)
-    folder.mkdir(parents=True, exist_ok=True)
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    store.workplace(run.id)
+    log = os.open(store.file(run.id, "log.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")

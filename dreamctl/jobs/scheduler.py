@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
-from dreamctl.errors import UnknownRun
+from dreamctl.errors import BadRecord, UnknownRun
 from dreamctl.jobs import launch
 from dreamctl.jobs.slots import Slot
 from dreamctl.jobs.spec import RunSpec
@@ -146,7 +146,7 @@ class Scheduler:
             try:
                 worker = launch.spawn(self.store, run.id, slot.worker_device, run.attempt, slot.environment)
                 self.jobs[index] = Job(run, worker)
-            except OSError as error:
+            except (OSError, BadRecord) as error:
                 self.jobs[index] = Job(run, None, f"its worker could not be started: {error}")
             self.mirror = launch.keep_mirror(self.store, self.mirror)
 

@@ -78,7 +78,7 @@ class StoreRecorder:
     def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray, final: bool) -> None:
         """Record an evaluation and its video."""
         path = f"videos/{env_steps:010d}.gif"
-        pictures.save_gif(self.store.folder(self.run.id) / path, video)
+        pictures.save_gif(self.store.file(self.run.id, path), video)
         self.store.record_artifact(self.run.id, path=path, kind="video")
         row = self.store.record_evaluation(
             self.run.id,
@@ -97,7 +97,7 @@ class StoreRecorder:
             (f"predictions/{env_steps:010d}.gif", "prediction", pictures.save_prediction),
             (f"predictions/{env_steps:010d}.png", "strip", pictures.save_strip),
         ):
-            save(self.store.folder(self.run.id) / path, truth, model)
+            save(self.store.file(self.run.id, path), truth, model)
             self.store.record_artifact(self.run.id, path=path, kind=kind)
 
     def checkpoint(self, env_steps: int, updates: int, path: Path) -> None:
@@ -118,7 +118,7 @@ class StoreRecorder:
         for old in kept[:-_KEPT]:
             if best is None or old.path != best.path:
                 self.store.forget_checkpoint(self.run.id, old.path)
-                (folder / old.path).unlink(missing_ok=True)
+                self.store.file(self.run.id, old.path).unlink(missing_ok=True)
 
     def flush(self) -> None:
         """Write progress and buffered metrics; they stay buffered when that fails."""
@@ -217,7 +217,7 @@ def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     checkpoint, damaged = files.newest_whole(store, run)
     for path in damaged:
         print(f"warning: checkpoint {path} is missing or corrupt, going back to an older one", flush=True)
-    config, folder = Config.from_dict(run.config), store.folder(run.id)
+    config, folder = Config.from_dict(run.config), store.workplace(run.id)
     return training.train(run.task, config, run.seed, folder, recorder, resolve(device), checkpoint)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput
+from dreamctl.store import paths
 
 
 class Access:
@@ -22,9 +23,23 @@ class Access:
         self._engine = engine
         self._writer = engine.execution_options(write=True)
 
+    def place(self, path: str) -> Path:
+        """A file or folder of the home. Raises `BadRecord`, as the next three do, for what leads out of it."""
+        return paths.inside(self.home, path)
+
     def folder(self, run_id: str) -> Path:
         """Where the files of a run are."""
-        return self.home / run_id
+        return self.place(paths.checked_id(run_id))
+
+    def file(self, run_id: str, path: str) -> Path:
+        """A file in a run's folder, from its stored, relative path."""
+        return paths.inside(self.folder(run_id), path)
+
+    def workplace(self, run_id: str) -> Path:
+        """A run's folder, made if need be, to be written to: nothing in it is a symbolic link."""
+        folder = paths.without_links(self.folder(run_id))
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     @contextmanager
     def _write(self) -> Iterator[Session]:

@@ -140,7 +140,7 @@ class Mirror:
         points = self._metrics(client, run, there, done)
         for key, value in artifacts.items():
             relative = Path(key.removeprefix("artifact:"))
-            path = self.store.folder(run.id) / relative
+            path = self.store.file(run.id, str(relative))
             if done.get(key) != value and path.is_file():
                 client.log_artifact(there, str(path), str(relative.parent) if relative.parent.name else None)
                 self.store.mark_mirrored(run.id, {key: value})
@@ -178,7 +178,7 @@ class Mirror:
         """The id of an experiment, made or taken out of the bin if need be."""
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            return client.create_experiment(name, str(self.store.home / "mlartifacts" / name))
+            return client.create_experiment(name, str(self.store.place(f"mlartifacts/{name}")))
         if experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id

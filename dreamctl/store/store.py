@@ -218,7 +218,7 @@ class Store(SweepQueue):
 
     def record_artifact(self, run_id: str, *, path: str, kind: str) -> None:
         """Keep note of a file in the run's folder."""
-        size = (self.folder(run_id) / path).stat().st_size
+        size = self.file(run_id, path).stat().st_size
         with self._write() as session:
             session.merge(Artifact(run_id=run_id, path=path, kind=kind, bytes=size, created_at=time.time()))
 

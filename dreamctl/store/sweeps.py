@@ -8,6 +8,7 @@ number, so a claim whose scheduler or worker dies is found like any other dead p
 from __future__ import annotations
 
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,8 @@ from typing import Any
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from dreamctl.errors import BadInput, StaleAttempt, UnknownRun
-from dreamctl.store import provenance
+from dreamctl.errors import BadInput, BadRecord, StaleAttempt, UnknownRun
+from dreamctl.store import paths, provenance
 from dreamctl.store.models import Run, Sweep, SweepRun
 from dreamctl.store.queries import Queries
 
@@ -165,8 +166,7 @@ class SweepQueue(Queries):
         It fails without a sweep, and when it has lost as many workers as the sweep allows; one that was told to stop
         counts as stopped. False when somebody else was faster.
         """
-        log = self.folder(run.id) / "log.txt"
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:]) if log.is_file() else ""
+        tail = self._tail(run.id)
         allowed = select(func.max(Sweep.max_attempts)).join(SweepRun).where(SweepRun.run_id == run.id)
         owned = (Run.id == run.id, Run.attempt == run.attempt, Run.status == "running", Run.pid == run.pid)
         with self._write() as session:
@@ -181,12 +181,28 @@ class SweepQueue(Queries):
             }
             return session.scalar(update(Run).where(*owned).values(**values).returning(Run.id)) is not None
 
+    def _tail(self, run_id: str) -> str:
+        """The last lines of a run's log."""
+        try:
+            log = self.file(run_id, "log.txt")
+        except BadRecord:
+            return ""
+        return "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:]) if log.is_file() else ""
+
     def remove(self, run_id: str) -> None:
-        """Forget a run that nobody works on. Raises `BadInput` for a running one."""
+        """Forget a run that nobody works on, and delete its folder; of a symbolic link only the link.
+
+        Raises `BadInput` for a running one, `BadRecord` for what is no id.
+        """
+        folder = self.home / paths.checked_id(run_id)
         idle = (Run.id == run_id, Run.status != "running")
         with self._write() as session:
             if session.scalar(delete(Run).where(*idle).returning(Run.id)) is None:
                 raise BadInput(f"run {run_id} is running: stop it first")
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def remove_sweep(self, sweep_id: str) -> None:
         """Forget a sweep, not its runs."""

@@ -1,9 +1,12 @@
 """A store in a folder of its own, and a real run small enough for tests."""
 
+import io
 import os
 import secrets
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from unittest.mock import patch
 
 import pytest
 
@@ -53,6 +56,20 @@ def cli(*arguments, home=None, **environment) -> subprocess.CompletedProcess:
         command += ["--home", str(home)]
     env = {key: value for key, value in os.environ.items() if not key.startswith("DREAMCTL")} | environment
     return subprocess.run(command, capture_output=True, text=True, timeout=200, env=env)
+
+
+def typed(*arguments, home=None) -> subprocess.CompletedProcess:
+    """`cli` without the start of a process, for tests of many commands; what would be a traceback is raised."""
+    from dreamctl.cli import main
+
+    command = ["dreamctl", *map(str, arguments), *(["--home", str(home)] if home is not None else [])]
+    out, err = io.StringIO(), io.StringIO()
+    with patch.object(sys, "argv", command), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            return subprocess.CompletedProcess(command, end.code, out.getvalue(), err.getvalue())
+    raise AssertionError("main() has returned")
 
 
 def quick_run(*arguments, home, task="pendulum_swingup") -> subprocess.CompletedProcess:

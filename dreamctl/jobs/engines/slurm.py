@@ -29,7 +29,7 @@ class Slurm:
 
     def __init__(self, store: Store, sweep: Sweep, resources: Mapping[str, Any]) -> None:
         """resources: options of sbatch without their dashes, {"partition": "gpu", "time": "4:00:00"}."""
-        self._logs = store.home / "sweeps"
+        self._logs = store.place("sweeps")
         self._logs.mkdir(exist_ok=True)
         self._name = f"dreamctl-{sweep.id}"
         self._options = [f"--{key}={value}" for key, value in (_DEFAULT | dict(resources)).items() if value != ""]

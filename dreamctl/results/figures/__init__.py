@@ -39,14 +39,15 @@ SWEEPS = {
 
 def folder(store: Store, sweep: str | None) -> Path:
     """Where figures are drawn unless told otherwise."""
-    return store.home / "figures" / (sweep or "")
+    return store.place(f"figures/{sweep or ''}")
 
 
 def of_sweep(store: Store, sweep: str) -> list[Path]:
     """The files of figures that were drawn from a sweep."""
     shared = [path for path in folder(store, None).glob("*") if drawn_from(path.stem, sweep)]
     own = [path for path in folder(store, sweep).glob("*") if path.is_file()]
-    return sorted({path.name: path for path in shared + own}.values())  # of one figure that of the sweep alone
+    found = {path.name: path for path in shared + own if not path.is_symlink()}
+    return sorted(found.values())  # of one figure that of the sweep alone
 
 
 def drawn_from(figure: str, sweep: str) -> bool:

@@ -84,7 +84,7 @@ def _runs(store: Store, choice: Choice) -> list[Run]:
 
 def _latest_strip(store: Store, run: Run) -> Path | None:
     """The latest strip that a run has stored; it is named by its environment steps."""
-    paths = [store.folder(run.id) / a.path for a in store.artifacts(run.id) if a.kind == "strip"]
+    paths = [store.file(run.id, a.path) for a in store.artifacts(run.id) if a.kind == "strip"]
     paths = sorted(path for path in paths if path.is_file())
     return paths[-1] if paths else None
 
