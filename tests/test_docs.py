@@ -2,15 +2,16 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from agent.config import make
+from dreamctl.errors import BadInput
+from dreamctl.store import open_store
+from dreamctl.store.database import RECORDED
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,14 +69,31 @@ def test_commands_of_the_readme_exist():
     assert used and used <= commands
 
 
-RECORDED = sorted((ROOT / "runs/recorded").glob("*/dreamctl.db"))
+def test_recorded_runs_are_read_without_being_written(tmp_path):
+    """Their schema is the newest, and no file comes to lie beside what git keeps, also where nothing can be written."""
+    before = {path: path.read_bytes() for path in RECORDED.rglob("*") if path.is_file()}
+    assert max(map(len, before.values())) < 30 * 2**20
+
+    def run(*command):
+        command = [sys.executable, "-m", "dreamctl", *command, "--recorded"]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    runs = json.loads(run("ls", "--json").stdout)
+    assert runs and all(run["status"] == "finished" and run["score"] is not None for run in runs)
+    drawn = run("plot", "curves", "--sweep", "walker_stand-300k", "--format", "png")
+    assert drawn.returncode == 0 and (tmp_path / "runs/figures/walker_stand-300k/curves.png").is_file()
+    refused = run("ls", "--home", str(tmp_path))
+    assert refused.returncode == 2 and "--recorded stands in place of --home" in refused.stderr
+    assert {path: path.read_bytes() for path in RECORDED.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.parent.name)
-def test_recorded_runs_are_read_without_being_written(recorded, tmp_path):
-    """Their schema is the newest: otherwise reading them would migrate files that git keeps."""
-    shutil.copy(recorded, tmp_path)
-    command = [sys.executable, "-m", "dreamctl", "ls", "--json", "--home", str(tmp_path)]
-    assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    read, kept = ((folder / "dreamctl.db").read_bytes() for folder in (tmp_path, recorded.parent))
-    assert sha256(read).digest() == sha256(kept).digest()
+def test_an_empty_home_tells_of_the_recorded_runs(tmp_path):
+    command = [sys.executable, "-m", "dreamctl", "plot", "figure4", "--home", str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.returncode == 2 and "--recorded" in told.stderr
+
+
+def test_recorded_runs_are_not_written():
+    store = open_store(RECORDED, create=False)
+    with pytest.raises(BadInput, match="only read"):
+        store.request_stop(store.runs()[0].id)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Home = Annotated[
     Path | None, typer.Option(help="Folder of the run database and all runs [default: $DREAMCTL_HOME, else runs/].")
 ]
+Recorded = Annotated[bool, typer.Option("--recorded", help="The runs that come with dreamctl, in place of a home's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 RunRef = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, name, or an unambiguous beginning of either.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda:N.")]
@@ -89,6 +90,17 @@ def ago(when: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit} ago"
     return f"{seconds:.0f}s ago"
+
+
+def reading(home: Path | None, recorded: bool) -> Path | None:
+    """The home that a reading command looks into. Raises `HomeError`."""
+    from dreamctl.store.database import recorded_home
+
+    if not recorded:
+        return home
+    if home is not None:
+        raise typer.BadParameter("--recorded stands in place of --home: give one of them")
+    return recorded_home()
 
 
 def home_option(home: Path | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamctl.cli.common import Home, Json, console, print_json
+from dreamctl.cli.common import Home, Json, Recorded, console, print_json, reading
 
 if TYPE_CHECKING:
     from dreamctl.results.comparison import Group
@@ -39,6 +39,7 @@ def compare(
     ] = None,
     json: Json = False,
     home: Home = None,
+    recorded: Recorded = False,
 ) -> None:
     """Compare groups of runs: IQM with a 95 % bootstrap interval, probability of improvement."""
     from dreamctl.errors import BadInput
@@ -48,7 +49,7 @@ def compare(
 
     if csv is not None and plot is not None and csv == plot.with_suffix(".csv"):
         raise BadInput(f"{csv} would be both the table and the picture's numbers: give --csv another name")
-    store = open_store(home, create=False)
+    store = open_store(reading(home, recorded), create=False)
     keys = tuple(by) if by else ("method", "objective")
     choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep)
     runs = selection.select(store, run or [], choice, mixed="preset" in keys)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dreamctl.cli.common import Device, Home, Json, RunRef, console, print_json
+from dreamctl.cli.common import Device, Home, Json, Recorded, RunRef, console, print_json, reading
 
 
 def eval_(
@@ -18,12 +18,13 @@ def eval_(
     device: Device = "auto",
     json: Json = False,
     home: Home = None,
+    recorded: Recorded = False,
 ) -> None:
     """Play episodes with a stored agent, without noise; the result is recorded."""
     from dreamctl.jobs import evaluation, files, preflight
     from dreamctl.store import open_store
 
-    store = open_store(home, create=False)
+    store = open_store(reading(home, recorded), create=False)
     record = store.find(run)
     chosen = files.choose(store, record, checkpoint)
     preflight.check(device)

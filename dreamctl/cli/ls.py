@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamctl.cli.common import Home, Json, ago, console, number, print_json, steps
+from dreamctl.cli.common import Home, Json, Recorded, ago, console, number, print_json, reading, steps
 
 _WIDE = 80  # columns of a terminal from which on everything fits
 
@@ -18,6 +18,7 @@ def ls(
     limit: Annotated[int, typer.Option(min=1, help="The newest so many (--json: all).")] = 100,
     json: Json = False,
     home: Home = None,
+    recorded: Recorded = False,
 ) -> None:
     """List runs, oldest first."""
     from dreamctl.errors import BadInput
@@ -26,7 +27,7 @@ def ls(
 
     if status is not None and status not in STATUSES:
         raise BadInput(f"unknown status {status!r}: one of {', '.join(STATUSES)}")
-    store = open_store(home, create=False)
+    store = open_store(reading(home, recorded), create=False)
     store.reap()
     given = {key: value for key, value in {"status": status, "task": task}.items() if value is not None}
     runs = store.runs(light=True, newest=None if json or tag else limit, **given)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dreamctl.cli.common import Home, home_option, listed
+from dreamctl.cli.common import Home, Recorded, home_option, listed, reading
 from dreamctl.results.figures import FIGURES, drawn_from, folder
 
 app = typer.Typer(help="Draw pictures from stored runs.", no_args_is_help=True, rich_markup_mode=None)
@@ -51,13 +51,14 @@ def curves(
     out: Out = None,
     format: Format = "png,pdf",
     home: Home = None,
+    recorded: Recorded = False,
 ) -> None:
     """Evaluation return over environment steps of any runs, seeds averaged."""
     from dreamctl.results import selection
     from dreamctl.results.figures import curves as figure
     from dreamctl.store import open_store
 
-    store = open_store(home, create=False)
+    store = open_store(reading(home, recorded), create=False)
     choice = _choice(preset, tasks, methods, seeds, sweep, until, width)
     runs = selection.select(store, run or [], choice)
     stem = _folder(store, sweep, out) / "curves"
@@ -78,13 +79,14 @@ def final(
     out: Out = None,
     format: Format = "png,pdf",
     home: Home = None,
+    recorded: Recorded = False,
 ) -> None:
     """Final score over any config field, a panel per task."""
     from dreamctl.results import selection
     from dreamctl.results.figures import final as figure
     from dreamctl.store import open_store
 
-    store = open_store(home, create=False)
+    store = open_store(reading(home, recorded), create=False)
     choice = _choice(preset, tasks, methods, seeds, sweep, until)
     runs = selection.select(store, [], choice)
     stem = _folder(store, sweep, out) / f"final_{x}"
@@ -113,6 +115,7 @@ def all_(
     out: Out = None,
     format: Format = "png,pdf",
     home: Home = None,
+    recorded: Recorded = False,
 ) -> None:
     """Every figure of the paper that stored runs suffice for; what the others need is said."""
     from dreamctl.errors import BadInput
@@ -121,7 +124,7 @@ def all_(
     for name in FIGURES:
         try:
             choice = _choice(preset, None, None, seeds, None, until, width, published, show_seeds)
-            _draw(name, choice, out, format, home)
+            _draw(name, choice, out, format, home, recorded)
             drawn += 1
         except BadInput as error:
             typer.echo(f"{name}: {error}", err=True)
@@ -145,9 +148,10 @@ def _figure(name: str, help: str) -> None:
         out: Out = None,
         format: Format = "png,pdf",
         home: Home = None,
+        recorded: Recorded = False,
     ) -> None:
         choice = _choice(preset, tasks, methods, seeds, sweep, until, width, published, show_seeds)
-        _draw(name, choice, out, format, home)
+        _draw(name, choice, out, format, home, recorded)
 
     app.command(name, help=f"{name.replace('figure', 'Figure ')}: {help}.")(command)
 
@@ -156,11 +160,11 @@ for _name, _help in FIGURES.items():
     _figure(_name, _help)
 
 
-def _draw(name, choice, out, format, home) -> None:  # type: ignore[no-untyped-def]
+def _draw(name, choice, out, format, home, recorded) -> None:  # type: ignore[no-untyped-def]
     from dreamctl.results.draw import draw
     from dreamctl.store import open_store
 
-    store = open_store(home, create=False)
+    store = open_store(reading(home, recorded), create=False)
     paths, notes = draw(store, name, choice, _folder(store, choice.sweep, out), _formats(format))
     of_a_sweep = any(sweep.name == choice.sweep or drawn_from(name, sweep.name) for sweep in store.sweeps())
     _report(store, name, notes, paths, home, mirrored=out is None and of_a_sweep)
@@ -173,7 +177,7 @@ def _report(store, name, notes, paths, home, mirrored) -> None:  # type: ignore[
         typer.echo(f"{name}: {note}{where}", err=True)
     for path in paths:
         typer.echo(path)
-    if mirrored:
+    if mirrored and not store.read_only:
         from dreamctl.jobs.launch import spawn_mirror
 
         spawn_mirror(store)

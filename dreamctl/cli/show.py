@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from dreamctl.cli.common import Home, Json, RunRef, ago, console, duration, number, print_json
+from dreamctl.cli.common import Home, Json, Recorded, RunRef, ago, console, duration, number, print_json, reading
 from dreamctl.cli.ls import summary
 
 
-def show(run: RunRef, json: Json = False, home: Home = None) -> None:
+def show(run: RunRef, json: Json = False, home: Home = None, recorded: Recorded = False) -> None:
     """Show a run: config, metrics, evaluations, checkpoints."""
     from dreamctl.store import open_store
 
-    store = open_store(home, create=False)
+    store = open_store(reading(home, recorded), create=False)
     store.reap()
     record = store.find(run)
     scalars, evaluations = store.last_scalars(record.id), store.evaluations(record.id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
+from typing import Any
 
 from dreamctl.errors import BadInput
 from dreamctl.jobs import pictures
@@ -20,13 +22,16 @@ def evaluate(
     video: bool,
     progress: Callable[[int, float], None] | None = None,
 ) -> Evaluation:
-    """Play `episodes` episodes without noise and record them as a 'manual' evaluation.
+    """Play `episodes` episodes without noise and record them as a 'manual' evaluation (not of the recorded runs).
 
-    `progress` is called with each episode's index and return. Raises `BadInput` for a corrupt checkpoint.
+    `progress` is called with each episode's index and return. Raises `BadInput` for a corrupt checkpoint, and for a
+    video of a recorded run.
     """
     from agent import training
     from agent.checkpoints import CheckpointError
 
+    if video and store.read_only:
+        raise BadInput("the recorded runs are only read, so there is no place for a video: leave --video away")
     file = store.file(run.id, checkpoint.path)
     try:
         returns, images = training.evaluate(file, episodes, seed, device, video, progress)
@@ -37,12 +42,10 @@ def evaluate(
         path = f"videos/{checkpoint.env_steps:010d}-seed{seed}.gif"
         pictures.save_gif(store.file(run.id, path), images)
         store.record_artifact(run.id, path=path, kind="video")
-    return store.record_evaluation(
-        run.id,
-        kind="manual",
-        env_steps=checkpoint.env_steps,
-        seed=seed,
-        returns=returns,
-        checkpoint=checkpoint.path,
-        video=path,
+    result: dict[str, Any] = dict(
+        kind="manual", env_steps=checkpoint.env_steps, seed=seed, checkpoint=checkpoint.path, video=path
     )
+    if store.read_only:
+        mean, std = statistics.fmean(returns), statistics.pstdev(returns)
+        return Evaluation(run_id=run.id, returns=returns, mean=mean, std=std, **result)
+    return store.record_evaluation(run.id, returns=returns, **result)

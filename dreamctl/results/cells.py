@@ -67,7 +67,8 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
         missing += [] if cell.seed in seeds else [cell]
     command = _command(name, preset, missing, choice)
     if not any(found.values()):
-        raise BadInput(f"no stored run fits this figure: {command}")
+        shipped = "" if stored or store.read_only else " (or add --recorded: runs that come with dreamctl)"
+        raise BadInput(f"no stored run fits this figure: {command}{shipped}")
     notes = [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
     return Found(found, notes + short([run for runs in found.values() for run in runs], choice.until))
 

@@ -18,8 +18,8 @@ from dreamctl.store import paths
 class Access:
     """A home and its database."""
 
-    def __init__(self, home: Path, engine: Engine) -> None:
-        self.home = home
+    def __init__(self, home: Path, engine: Engine, read_only: bool = False) -> None:
+        self.home, self.read_only = home, read_only
         self._engine = engine
         self._writer = engine.execution_options(write=True)
 
@@ -43,7 +43,9 @@ class Access:
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
-        """A write transaction; what is added stays readable afterwards."""
+        """A write transaction; what is added stays readable afterwards. Raises `BadInput` where nothing is written."""
+        if self.read_only:
+            raise BadInput("the recorded runs are only read: import them into a home of your own to change them")
         try:
             with Session(self._writer, expire_on_commit=False) as session, session.begin():
                 yield session

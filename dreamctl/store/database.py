@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from dreamctl.errors import HomeError
 from dreamctl.store.models import HEAD, Base
 
+RECORDED = Path(__file__).parents[2] / "runs" / "recorded"  # the home of the runs that come with dreamctl
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "beegfs", "gpfs", "ceph", "afs", "9p", "fuse.sshfs")
 
 
@@ -27,6 +29,13 @@ def resolve_home(home: str | Path | None) -> Path:
 def resolve_url(home: Path) -> str:
     """The database: DREAMCTL_DB, else dreamctl.db in the home."""
     return os.environ.get("DREAMCTL_DB") or f"sqlite:///{home / 'dreamctl.db'}"
+
+
+def recorded_home() -> Path:
+    """The home of the runs that come with dreamctl. Raises `HomeError` where they have not come with it."""
+    if not (RECORDED / "dreamctl.db").is_file():
+        raise HomeError(f"the runs that come with dreamctl are not in {RECORDED}: they are in its source repository")
+    return RECORDED
 
 
 def prepare_home(home: Path) -> None:
@@ -60,6 +69,12 @@ def connect(url: str, home: Path) -> Engine:
         cause = getattr(error, "orig", None) or error
         raise HomeError(f"cannot open the run database {url}: {cause}") from error
     return engine
+
+
+def connect_recorded() -> Engine:
+    """An engine on the recorded runs' database: neither it nor anything beside it is written."""
+    file = f"file:{quote(str(recorded_home() / 'dreamctl.db'))}"
+    return create_engine(URL.create("sqlite", database=file, query={"mode": "ro", "immutable": "1", "uri": "true"}))
 
 
 def empty() -> Engine:

@@ -27,9 +27,12 @@ from dreamctl.store.sweeps import SweepQueue, claimed
 def open_store(home: str | Path | None = None, create: bool = True) -> Store:
     """The store of a home (argument, DREAMCTL_HOME or runs/).
 
-    With `create` False a home without a database reads as empty and nothing is written. Raises `HomeError`.
+    With `create` False a home without a database reads as empty and nothing is written; the recorded runs are never
+    written to. Raises `HomeError`.
     """
     folder = database.resolve_home(home)
+    if not create and folder == database.RECORDED:
+        return Store(folder, database.connect_recorded(), read_only=True)
     url = database.resolve_url(folder)
     if folder.exists() and not folder.is_dir():
         raise HomeError(f"the home {folder} is not a folder: choose another with --home")

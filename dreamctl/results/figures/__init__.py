@@ -38,8 +38,12 @@ SWEEPS = {
 
 
 def folder(store: Store, sweep: str | None) -> Path:
-    """Where figures are drawn unless told otherwise."""
-    return store.place(f"figures/{sweep or ''}")
+    """Where figures are drawn unless told otherwise; those of the recorded runs into the user's own home."""
+    from dreamctl.store.database import resolve_home
+    from dreamctl.store.paths import inside
+
+    home = resolve_home(None) if store.read_only else store.home
+    return inside(home, f"figures/{sweep or ''}")
 
 
 def of_sweep(store: Store, sweep: str) -> list[Path]:
