@@ -1,6 +1,7 @@
 """Who may import whom, and what may not be imported early."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ MAY_BE_HEAVY = {
 }
 
 
+@cache
 def modules(package: str) -> dict[str, ast.Module]:
     found = {}
     for path in sorted((ROOT / package).rglob("*.py")):

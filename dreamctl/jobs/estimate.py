@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.store import Run, Store
@@ -27,9 +28,9 @@ def estimate(store: Store, cells: Sequence[RunSpec]) -> Estimate:
     """The cost of `cells`, all of them from their beginning."""
     memory = max((replay_bytes(cell) for cell in cells), default=0)
     stored = [run for run in store.runs() if run.env_steps and run.updates]
-    kinds: dict[tuple[str, str, str], list[RunSpec]] = {}
+    kinds: dict[tuple[Any, ...], list[RunSpec]] = {}
     for cell in cells:
-        kinds.setdefault((cell.preset, cell.config.method, cell.config.objective), []).append(cell)
+        kinds.setdefault(tuple(_traits(cell.preset, cell.config.to_dict()).values()), []).append(cell)
     hours, disk, sources = 0.0, 0.0, set()
     for of_kind in kinds.values():
         like, name = _alike(stored, of_kind[0])
@@ -51,14 +52,18 @@ def replay_bytes(cell: RunSpec) -> int:
 
 
 def _alike(stored: Sequence[Run], cell: RunSpec) -> tuple[list[Run], str]:
-    """The newest runs most like a cell: same preset, method and objective, else preset and method, else preset."""
-    keys = [("preset", "method", "objective"), ("preset", "method"), ("preset",)]
-    mine = {"preset": cell.preset, "method": cell.config.method, "objective": cell.config.objective}
-    for names in keys:
-        like = [run for run in stored if all(getattr(run, name) == mine[name] for name in names)]
+    """The newest runs most like a cell: those that share most of `_traits`, from the first on."""
+    mine = _traits(cell.preset, cell.config.to_dict())
+    for names in (list(mine)[:count] for count in range(len(mine), 0, -1)):
+        like = [run for run in stored if all(_traits(run.preset, run.config)[name] == mine[name] for name in names)]
         if like:
-            return like[-_ENOUGH:], "/".join(mine[name] for name in names)
+            return like[-_ENOUGH:], "/".join(str(mine[name]) for name in names[:3])
     return [], ""
+
+
+def _traits(preset: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's speed depends on, what matters most first."""
+    return {"preset": preset} | {name: config[name] for name in ("method", "objective", "action_repeat", "horizon")}
 
 
 def _rate(store: Store, run: Run) -> float | None:
