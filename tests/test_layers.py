@@ -54,6 +54,7 @@ MAY_BE_HEAVY = {
     "dreamctl.store.migrations.versions.0002_sweeps",
     "dreamctl.store.migrations.versions.0003_job",
     "dreamctl.store.migrations.versions.0004_stopped",
+    "dreamctl.store.migrations.versions.0005_processes",
 }
 
 

@@ -86,7 +86,7 @@ def retry(what: Either, home: Home = None) -> None:
     from dreamctl.store import open_store
 
     store = open_store(home, create=False)
-    store.reap()
+    store.reap(wait=True)
     runs, sweep = _resolve(store, what)
     if sweep is None and not store.sweeps_of(runs[0].id):
         go_on = f"dreamctl run --resume {runs[0].name}{home_option(home)}"
@@ -154,7 +154,7 @@ def rm(
     from dreamctl.store import open_store
 
     store = open_store(home, create=False)
-    store.reap()
+    store.reap(wait=True)
     runs, sweep = _resolve(store, what)
     running = [run.name for run in runs if run.status == "running"]
     if running:

@@ -37,7 +37,7 @@ def submit(store: Store, spec: RunSpec) -> Run:
 
 def resume(store: Store, reference: str, settings: Sequence[str]) -> Run:
     """The run to go on with, longer or shorter if the settings say so ("steps=N"). Raises `BadInput`."""
-    store.reap()
+    store.reap(wait=True)
     run = store.find(reference)
     if run.status == "running":
         raise BadInput(f"run {run.name} is running")

@@ -6,7 +6,6 @@ workers go on, and the next scheduler finds them.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -53,7 +52,7 @@ def enroll(
     """
     from filelock import FileLock
 
-    store.reap()
+    store.reap(wait=True)
     with FileLock(store.home / "enroll.lock"):
         sweep = store.open_sweep(name, plan, max_attempts)
         runs = [existing(store, cell) or launch.submit(store, cell) for cell in cells]
@@ -127,8 +126,10 @@ class Scheduler:
         self.stopping = True
         for job in self.jobs.values():
             self._request_stop(job.run)
-            with suppress(ProcessLookupError):
-                os.kill(job.process.pid if job.process else self.store.get(job.run.id).pid or 0, signal.SIGKILL)
+            if job.process is not None:
+                job.process.kill()
+            else:
+                self.store.kill(job.run.id)
 
     def _step(self) -> None:
         for index, job in list(self.jobs.items()):
@@ -155,6 +156,7 @@ class Scheduler:
             self.store.request_stop(run.id)
 
     def _ended(self, job: Job) -> bool:
+        code = job.process.poll() if job.process else None  # before the run is read: what a dead worker leaves is final
         try:
             run = self.store.get(job.run.id)
         except UnknownRun:  # it ended and was removed
@@ -165,10 +167,10 @@ class Scheduler:
             return True
         if job.process is None:
             return theirs or run.status == "queued"
-        if job.process.poll() is None:
+        if code is None:
             return False
         if not theirs and run.status == "running":  # it died, perhaps before it took the run over
-            self.store.bury(run, f"the worker died ({_cause(job.process.returncode)})")
+            self.store.bury(run, f"the worker died ({_cause(code)})")
         return True
 
 

@@ -7,6 +7,8 @@ that reads first and writes later fails at once when another has written in betw
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -121,12 +123,31 @@ def _migrate(engine: Engine, home: Path) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with FileLock(home / "dreamctl.lock"), engine.execution_options(write=True).begin() as connection:
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise HomeError(f"the run database in {home} is of a newer dreamctl: upgrade dreamctl") from error
+    with FileLock(home / "dreamctl.lock"):
+        _keep_copy(engine)
+        with engine.execution_options(write=True).begin() as connection:
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise HomeError(f"the run database in {home} is of a newer dreamctl: upgrade dreamctl") from error
+
+
+def _keep_copy(engine: Engine) -> None:
+    """A copy of a SQLite database of an older schema, beside it, as it is before the upgrade."""
+    version, file = _version(engine), engine.url.database
+    if version is None or version >= HEAD or not file or engine.dialect.name != "sqlite":
+        return
+    copy = Path(file).with_name(f"{Path(file).stem}-schema-{version}.db")
+    temporary = copy.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(file)) as old, closing(sqlite3.connect(temporary)) as new:
+            old.backup(new)  # with what is still in the write-ahead log
+        temporary.replace(copy)
+    except (sqlite3.Error, OSError) as error:
+        temporary.unlink(missing_ok=True)
+        raise HomeError(f"cannot keep a copy of {file} before it is upgraded ({error}): make room for it") from error
 
 
 def refuse_network(folder: Path, way_out: str, mounts: Path = Path("/proc/mounts")) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dreamctl.store.identity import DEFAULTS
 
-HEAD = "0004"  # the newest migration; a test holds it to the migrations themselves
+HEAD = "0005"  # the newest migration; a test holds it to the migrations themselves
 
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
@@ -72,8 +72,9 @@ class Run(Base):
     job: Mapped[str | None] = mapped_column(String(200))  # of another engine: "slurm:12_0"
     host: Mapped[str | None] = mapped_column(String(200))
     pid: Mapped[int | None]
-    process_started: Mapped[float | None]  # with host and pid, names a process for good
-    scheduler_pid: Mapped[int | None]  # on the same host: the scheduler that claimed it, if one did
+    process_started: Mapped[float | None]  # clock ticks after boot
+    process_space: Mapped[str | None] = mapped_column(String(100))  # boot and PID namespace that pid counts in
+    scheduler_pid: Mapped[int | None]  # in the same space: the scheduler that claimed it, if one did
     scheduler_started: Mapped[float | None]
     git_commit: Mapped[str | None] = mapped_column(String(40))
     git_branch: Mapped[str | None] = mapped_column(String(200))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import socket
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -36,25 +35,6 @@ def collect() -> dict[str, Any]:
         "git_dirty": bool(diff),
         "git_diff": diff or None,
     }
-
-
-def this_process() -> dict[str, Any]:
-    """host, pid and process_started: together they name this process for good."""
-    import psutil
-
-    process = psutil.Process()
-    return {"host": socket.gethostname(), "pid": process.pid, "process_started": process.create_time()}
-
-
-def is_alive(pid: int, started: float) -> bool:
-    """Whether the process `pid` of this host that started at `started` still runs."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _git(*arguments: str) -> str | None:

@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import Engine, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput, BadRecord, StaleAttempt, UnknownRun
-from dreamctl.store import paths, provenance
+from dreamctl.store import paths, processes
 from dreamctl.store.models import Run, Sweep, SweepRun
 from dreamctl.store.queries import Queries
 
-LEASE = 60.0  # seconds without a sign of life after which a worker of another host counts as dead
+LEASE = 60.0  # seconds without a sign of life after which a worker that cannot be seen from here is silent
+_AGAIN = 5.0  # seconds after which one that is still silent is dead: clocks jump, machines wake up
 _TAIL = 20  # lines of a dead worker's log that are kept
 
 
 class SweepQueue(Queries):
     """The part of the store that deals in sweeps and in runs that wait or have lost their worker."""
+
+    def __init__(self, home: Path, engine: Engine) -> None:
+        super().__init__(home, engine)
+        self._silent: dict[tuple[Any, ...], float] = {}  # workers without a sign of life, and since when we wait
 
     # Sweeps
 
@@ -138,7 +143,7 @@ class SweepQueue(Queries):
     def adopt(self, run_id: str, attempt: int) -> None:
         """Take over a run that a scheduler has claimed for this process. Raises `StaleAttempt`."""
         owned = (Run.id == run_id, Run.attempt == attempt, Run.status == "running")
-        values = provenance.this_process() | {"heartbeat_at": time.time()}
+        values = processes.this_process() | {"heartbeat_at": time.time()}
         with self._write() as session:
             done = session.scalar(update(Run).where(*owned).values(**values).returning(Run.id))
         if done is None:
@@ -148,27 +153,59 @@ class SweepQueue(Queries):
         """Runs that go on here though the scheduler that claimed them is gone."""
         return [
             run
-            for run in self.runs(status="running", host=socket.gethostname())
+            for run in self.runs(status="running")
             if run.scheduler_pid is not None
-            and provenance.is_alive(run.pid or 0, run.process_started or 0)
-            and not provenance.is_alive(run.scheduler_pid, run.scheduler_started or 0)
+            and processes.is_alive(run.pid, run.process_started, run.process_space)
+            and processes.is_alive(run.scheduler_pid, run.scheduler_started, run.process_space) is False
         ]
+
+    def kill(self, run_id: str) -> None:
+        """End the worker of a run at once, if it can be seen from here."""
+        run = self.get(run_id)
+        processes.kill(run.pid, run.process_started, run.process_space)
 
     # The dead
 
-    def reap(self) -> list[Run]:
-        """Bury runs whose worker is gone: its process on this host, its sign of life on another."""
-        return [run for run in self.runs(status="running") if not _lives(run) and self.bury(run)]
+    def reap(self, wait: bool = False) -> list[Run]:
+        """Bury runs whose worker is gone, as far as there is evidence: its process in our space has ended.
 
-    def bury(self, run: Run, reason: str = "the worker died (killed, or the machine went down)") -> bool:
+        One in another space (another machine, another container) counts as dead when it gives no sign of life for
+        `LEASE` and is still silent at a second look. Who calls this again and again looks twice by himself; with
+        `wait` this call does.
+        """
+        dead, silent = self._looked()
+        if silent and wait:
+            time.sleep(_AGAIN)
+            dead += self._looked()[0]
+        return dead
+
+    def _looked(self) -> tuple[list[Run], bool]:
+        """Bury the dead; returns them, and whether others are silent."""
+        dead, silent = [], {}
+        for run in self.runs(status="running"):
+            reason = "the worker died (killed, or the machine went down)"
+            lives = processes.is_alive(run.pid, run.process_started, run.process_space)
+            if lives is None and abs(time.time() - (run.heartbeat_at or 0)) > LEASE:
+                key = (run.id, run.attempt, run.heartbeat_at)
+                silent[key] = self._silent.get(key, time.monotonic())
+                if time.monotonic() - silent[key] >= _AGAIN:
+                    lives, reason = False, f"no sign of life from {run.host} for more than {LEASE:.0f} seconds"
+            if lives is False and self.bury(run, reason):
+                dead.append(run)
+        self._silent = silent
+        return dead, bool(silent)
+
+    def bury(self, run: Run, reason: str) -> bool:
         """Take a run from its dead worker: back in the queue of its sweep, or failed with the last lines of its log.
 
         It fails without a sweep, and when it has lost as many workers as the sweep allows; one that was told to stop
-        counts as stopped. False when somebody else was faster.
+        counts as stopped. False when somebody else was faster, or the worker has given a sign of life since `run` was
+        read.
         """
         tail = self._tail(run.id)
         allowed = select(func.max(Sweep.max_attempts)).join(SweepRun).where(SweepRun.run_id == run.id)
-        owned = (Run.id == run.id, Run.attempt == run.attempt, Run.status == "running", Run.pid == run.pid)
+        owned = (Run.id == run.id, Run.attempt == run.attempt, Run.status == "running")
+        unchanged = (Run.pid == run.pid, Run.heartbeat_at == run.heartbeat_at)
         with self._write() as session:
             again = run.deaths + 1 < (session.scalar(allowed) or 0) and not run.stop_requested
             values = {
@@ -179,7 +216,7 @@ class SweepQueue(Queries):
                 "finished_at": None if again else time.time(),
                 "stop_requested": False,
             }
-            return session.scalar(update(Run).where(*owned).values(**values).returning(Run.id)) is not None
+            return session.scalar(update(Run).where(*owned, *unchanged).values(**values).returning(Run.id)) is not None
 
     def _tail(self, run_id: str) -> str:
         """The last lines of a run's log."""
@@ -212,7 +249,7 @@ class SweepQueue(Queries):
 
 def claimed(device: str, by_scheduler: bool, job: str | None = None) -> dict[str, Any]:
     """What changes of a run when this process takes it on, for itself or, as a scheduler, for a worker to be."""
-    me, now = provenance.this_process(), time.time()
+    me, now = processes.this_process(), time.time()
     return dict(
         status="running",
         reason=None,
@@ -227,10 +264,3 @@ def claimed(device: str, by_scheduler: bool, job: str | None = None) -> dict[str
         scheduler_started=me["process_started"] if by_scheduler else None,
         **me,
     )
-
-
-def _lives(run: Run) -> bool:
-    """Whether the worker of a running run is there, as far as can be seen from here."""
-    if run.host == socket.gethostname():
-        return provenance.is_alive(run.pid or 0, run.process_started or 0)
-    return time.time() - (run.heartbeat_at or 0) < LEASE

@@ -98,11 +98,16 @@ def test_a_dead_worker_that_was_told_to_stop_leaves_a_stopped_run(store, sweep):
 
 
 def test_another_hosts_worker_is_dead_when_its_lease_is_over(store, sweep):
-    one, two = (store.claim_next(sweep.id, "cpu") for _ in range(2))
-    gone(store, one, host="elsewhere", heartbeat_at=time.time() - 61)
-    gone(store, two, host="elsewhere", heartbeat_at=time.time() - 40)
-    store.reap()
-    assert (store.get(one.id).status, store.get(two.id).status) == ("queued", "running")
+    """What cannot be seen from here is dead when it is silent, and silent still at a second look."""
+    one, two, three = (store.claim_next(sweep.id, "cpu") for _ in range(3))
+    gone(store, one, process_space="another boot", heartbeat_at=time.time() - 61)
+    gone(store, two, process_space="another boot", heartbeat_at=time.time() - 40)
+    gone(store, three, process_space=None, heartbeat_at=time.time() - 61)
+    assert store.reap() == []  # one look is no evidence
+    store.heartbeat(three.id, 1, env_steps=0, updates=0, scalars=[])  # it was a clock that jumped, or a machine asleep
+    assert [run.id for run in store.reap(wait=True)] == [one.id]
+    assert [store.get(run.id).status for run in (one, two, three)] == ["queued", "running", "running"]
+    assert "no sign of life" in store.get(one.id).reason
 
 
 def test_a_paused_sweep_gives_no_runs(store, sweep):

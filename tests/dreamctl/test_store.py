@@ -188,6 +188,7 @@ def test_runs_of_an_older_sqlite_home_are_the_same_runs(tmp_path):
     with sqlite3.connect(tmp_path / "dreamctl.db") as database:
         database.execute("UPDATE run SET config = ?, digest = 'x'", [json.dumps(older)])
         database.execute("ALTER TABLE run DROP COLUMN job")
+        database.execute("ALTER TABLE run DROP COLUMN process_space")
         database.execute("ALTER TABLE sweep DROP COLUMN stopped")
         database.execute("UPDATE alembic_version SET version_num = '0002'")
     database.close()
@@ -244,6 +245,12 @@ def test_migrations_keep_the_rows_of_every_table(tmp_path, revision):
             (row,) = connection.exec_driver_sql(f"SELECT * FROM {name}").mappings()
             after = {key: json.loads(row[key]) if isinstance(before[key], dict) else row[key] for key in before}
             assert after == before, name
+    copy = tmp_path / f"dreamctl-schema-{revision}.db"
+    assert copy.exists() == (revision != HEAD)
+    if copy.exists():
+        with sqlite3.connect(copy) as old:
+            assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [(revision,)]
+            assert [old.execute(f"SELECT COUNT(*) FROM {name}").fetchone() for name in kept] == [(1,)] * len(kept)
 
 
 def filled(column):
