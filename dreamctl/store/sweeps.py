@@ -30,8 +30,8 @@ _TAIL = 20  # lines of a dead worker's log that are kept
 class SweepQueue(Queries):
     """The part of the store that deals in sweeps and in runs that wait or have lost their worker."""
 
-    def __init__(self, home: Path, engine: Engine) -> None:
-        super().__init__(home, engine)
+    def __init__(self, home: Path, engine: Engine, read_only: bool = False) -> None:
+        super().__init__(home, engine, read_only)
         self._silent: dict[tuple[Any, ...], float] = {}  # workers without a sign of life, and since when we wait
 
     # Sweeps
