@@ -1,36 +1,47 @@
-"""A store of invented runs, to try figures and timings on: `python -m benchmarks.synthetic HOME [--scalars]`.
+"""A store of invented runs, to try figures, reports and timings on: `python -m benchmarks.synthetic HOME`.
 
-SYNTHETIC: the curves are the published Dreamer's with made-up factors for the other methods, objectives and action
-repeats and made-up noise. Nothing in it was measured; it must never be shown as a result. With --scalars each run gets
-25 metrics at 2,000 environment steps (180 runs: 9 million points).
+SYNTHETIC: nothing in it was measured; it must never be shown as a result. The world `published` has the published
+Dreamer's curves, with made-up factors for the other methods, objectives and action repeats. In the world `confirming`
+every claim of the paper is true, in the world `contradicting` every one that scores, times and errors can contradict
+is false. All noise is made up. With --scalars each run gets 25 metrics at 2,000 environment steps (180 runs: 9 million
+points).
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import insert
 
 from dreamctl.jobs import sweeps
-from dreamctl.jobs.launch import submit
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.results import published
 from dreamctl.store import Store, open_store
 from dreamctl.store.models import Evaluation, Run, Scalar
 
-_FACTORS = {"no_value": 0.6, "planet": 0.35, "contrastive": 0.7, "reward": 0.4, 1: 0.8, 4: 0.9}
-_STEPS = np.arange(10_000, 2_000_001, 10_000)
+_WALKER = ("walker_run", "walker_stand", "walker_walk")
+_SOLVED = sweeps.BUILT_IN["performance"][1].tasks[::2]  # ten tasks, by the contrastive objective where claims hold
 
 
-def returns(cell: RunSpec) -> np.ndarray:
-    """Invented evaluation returns at 10,000, 20,000, ... environment steps: [200]."""
+class World(NamedTuple):
+    """curve: true returns [K] of a cell at environment steps [K]; hours: per 1e6 environment steps, by method; error:
+    of open-loop predictions, in errors of the mean image."""
+
+    curve: Callable[[RunSpec, np.ndarray], np.ndarray]
+    hours: dict[str, float]
+    error: float
+
+
+def _published(cell: RunSpec, at: np.ndarray) -> np.ndarray:
+    factors = {"no_value": 0.6, "planet": 0.35, "contrastive": 0.7, "reward": 0.4, 1: 0.8, 4: 0.9}
     config = cell.config
     steps, means, *_ = published.curve(cell.task)
-    factor = np.prod([_FACTORS.get(key, 1.0) for key in (config.method, config.objective, config.action_repeat)])
+    factor = np.prod([factors.get(key, 1.0) for key in (config.method, config.objective, config.action_repeat)])
     if config.horizon != 20:
         reach = {"dreamer": 8.0, "no_value": 20.0, "planet": 12.0}[config.method]
         factor *= (
@@ -38,49 +49,121 @@ def returns(cell: RunSpec) -> np.ndarray:
             if config.method != "no_value"
             else np.exp(-abs(config.horizon - 20) / 20)
         )
-    rng = np.random.default_rng([cell.seed, int(cell.digest[:8], 16)])
-    return np.clip(factor * np.interp(_STEPS, steps, means) + rng.normal(0, 40, len(_STEPS)), 0, 1000)
+    return factor * np.interp(at, steps, means)
 
 
-def fill(store: Store, cells: list[RunSpec], scalars: bool) -> None:
-    """Store a finished run for each cell, in one transaction each."""
+def _confirming(cell: RunSpec, at: np.ndarray) -> np.ndarray:
+    """Dreamer averages 802 and PlaNet 312; the alternatives are as good on the walker and need their horizon."""
+    config = cell.config
+    score = 802.0
+    if config.method != "dreamer" and cell.task not in _WALKER:
+        score = {"planet": (20 * 312 - 3 * 802) / 17, "no_value": 300.0}[config.method]
+    score *= {"reconstruction": 1.0, "contrastive": 0.9 if cell.task in _SOLVED else 0.4, "reward": 0.05}[
+        config.objective
+    ]
+    score *= {1: 0.7, 2: 1.0, 4: 0.8}[config.action_repeat]
+    if config.method == "dreamer":
+        score *= {3: 0.8, 5: 0.9}.get(config.horizon, 1.0)
+    elif config.horizon not in (12, 20):
+        score *= max(0.1, 1 - abs(config.horizon - 20) / 20)
+    return score * (1 - np.exp(-at / 200_000)) / (1 - np.exp(-2_000_000 / 200_000))
+
+
+def _contradicting(cell: RunSpec, at: np.ndarray) -> np.ndarray:
+    """Dreamer learns late, is worse than everything else, and depends on its horizon and on an action repeat of 1."""
+    config = cell.config
+    score = 600.0 if config.method == "dreamer" else 720.0
+    score *= {"reconstruction": 1.0, "contrastive": 1.2, "reward": 0.95}[config.objective]
+    score *= {1: 1.5, 2: 1.0, 4: 0.8}[config.action_repeat]
+    if config.method == "dreamer":
+        return score * min(1.0, config.horizon / 20) * at / at[-1]
+    return np.full(len(at), score)
+
+
+WORLDS = {
+    "published": World(_published, {"dreamer": 10.0, "no_value": 10.0, "planet": 17.0}, 0.3),
+    "confirming": World(_confirming, {"dreamer": 10.0, "no_value": 10.0, "planet": 17.0}, 0.3),
+    "contradicting": World(_contradicting, {"dreamer": 20.0, "no_value": 20.0, "planet": 10.0}, 0.9),
+}
+
+
+def fill(
+    store: Store,
+    cells: Sequence[RunSpec],
+    world: World = WORLDS["published"],
+    noise: float = 40.0,
+    every: int = 10_000,
+    scalars: bool = False,
+) -> None:
+    """Store a finished run for each cell, evaluated every so many environment steps; noise: standard deviation of a
+    seed and of an evaluation."""
     now = time.time()
-    for cell in cells:
-        run = submit(store, replace(cell, tags=("synthetic",)))
-        values = returns(cell)
-        rows = [
-            dict(run_id=run.id, kind="training", env_steps=int(s), seed=0, returns=[v], mean=v, std=0.0, created_at=now)
-            for s, v in zip(_STEPS, values.tolist(), strict=True)
+    for index, cell in enumerate(cells):
+        rng = np.random.default_rng([cell.seed, int(cell.digest[:8], 16)])
+        config = cell.config
+        steps = np.arange(every, config.steps + 1, every)
+        of_seed, of_evaluation = rng.normal(0, noise), rng.normal(0, noise / 4, len(steps))
+        values = np.clip(world.curve(cell, steps) + of_seed + of_evaluation, 0, 1000).tolist()
+        seconds = world.hours[config.method] * float(np.exp(rng.normal(0, 0.03))) * 3600 / 1e6
+        label = f"{config.objective}-h{config.horizon}-r{config.action_repeat}"
+        run = Run(
+            id=f"{index:08x}",
+            name=cell.name or f"{cell.task}-{config.method}-{label}-s{cell.seed}",
+            task=cell.task,
+            method=config.method,
+            objective=config.objective,
+            seed=cell.seed,
+            preset=cell.preset,
+            config=config.to_dict(),
+            digest=cell.digest,
+            tags=["synthetic"],
+            status="finished",
+            attempt=1,
+            steps=config.steps,
+            env_steps=config.steps,
+            updates=config.steps // 10,
+            score=values[-1],
+            best_score=max(values),
+            created_at=now + index / 1000,
+            started_at=now - seconds * config.steps,
+            finished_at=now,
+            device="cuda:0",
+            packages={},
+        )
+        evaluations = [
+            dict(run_id=run.id, kind="training", env_steps=s, seed=0, returns=[v], mean=v, std=0.0, created_at=now)
+            for s, v in zip(steps.tolist(), values, strict=True)
+        ]
+        points = [("time/env_steps_per_second", config.steps, 1 / seconds)]
+        points += [("train/return", 1000 * (k + 1), 50.0 + k) for k in range(config.seed_episodes)]
+        if config.objective == "reconstruction":
+            still = 0.02 * float(np.exp(rng.normal(0, 0.1)))
+            points += [("model/mean_image_error", config.steps, still), ("model/one_step_error", config.steps, 0.005)]
+            points += [("model/open_loop_error", config.steps, still * world.error)]
+        if scalars:
+            many = range(1_000, 2_000_001, 1_000)
+            points += [(f"synthetic/{metric:02}", step, float(metric)) for metric in range(25) for step in many]
+        rows: list[dict[str, Any]] = [
+            dict(run_id=run.id, name=name, step=step, value=value, wall_time=now) for name, step, value in points
         ]
         with store._write() as session:
-            session.execute(insert(Evaluation), rows)
-            done = session.get_one(Run, run.id)
-            done.status, done.env_steps, done.updates, done.score = "finished", 2_000_000, 200_000, values[-1]
-            done.started_at, done.finished_at, done.best_score = now - 36_000, now, float(values.max())
-            if scalars:
-                for metric in range(25):
-                    points = np.arange(1_000, 2_000_001, 1_000).tolist()
-                    session.execute(
-                        insert(Scalar),
-                        [
-                            dict(
-                                run_id=run.id, name=f"synthetic/{metric:02}", step=s, value=float(metric), wall_time=now
-                            )
-                            for s in points
-                        ],
-                    )
-    print(f"{len(cells)} synthetic runs in {store.home}")
+            session.add(run)
+            session.flush()
+            session.execute(insert(Evaluation), evaluations)
+            session.execute(insert(Scalar), rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", type=Path)
     parser.add_argument("--sweep", default="all", choices=list(sweeps.NAMES))
+    parser.add_argument("--world", default="published", choices=list(WORLDS))
     parser.add_argument("--scalars", action="store_true")
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
-    plan = sweeps.build(arguments.sweep, sweeps.Request(limit=arguments.limit))
-    fill(open_store(arguments.home), plan.cells(), arguments.scalars)
+    cells = sweeps.build(arguments.sweep, sweeps.Request(limit=arguments.limit)).cells()
+    fill(open_store(arguments.home), cells, WORLDS[arguments.world], scalars=arguments.scalars)
+    print(f"{len(cells)} synthetic runs in {arguments.home}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""Claims on final performance (Figure 6, Section 5) and on how the experiments were done."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import defaultdict
+from typing import Any
+
+from dreamctl.jobs.sweeps import BUILT_IN
+from dreamctl.results import published
+from dreamctl.results.cells import WATCHING
+from dreamctl.results.claims.evidence import TASKS, Witness
+from dreamctl.results.claims.measure import Interval, Measure, Row, all_of, contrast, count, mean_over
+from dreamctl.results.claims.thresholds import TIE, Finding
+
+DREAMER, PLANET, D4PG = 802.0, 312.0, 786.0  # averages that the submission prints (Figure 6)
+_SEEDS = {"action-repeat": 2}  # of a cell (Figure 11); 3 elsewhere
+
+
+def dreamer_average(witness: Witness) -> Finding:
+    """Claim 1."""
+    return Finding(_average(witness, "dreamer", "Dreamer", (DREAMER - TIE, DREAMER + TIE)))
+
+
+def planet_average(witness: Witness) -> Finding:
+    """Claim 2."""
+    return Finding(_average(witness, "planet", "PlaNet", (PLANET - TIE, PLANET + TIE)))
+
+
+def exceeds_d4pg(witness: Witness) -> Finding:
+    """Claim 3: as the paper puts it, the mean over 20 tasks against one over D4PG's 18."""
+    fair = _against_d4pg(witness)
+    note = f"over the {len(fair.rows)} tasks that D4PG was run on: {_signed(fair.interval)} to D4PG's mean there"
+    return Finding(_average(witness, "dreamer", "Dreamer", (D4PG, float("inf"))), (note,))
+
+
+def exceeds_model_free(witness: Witness) -> Finding:
+    """Claim 4: on the tasks that D4PG was run on, against its published scores."""
+    fair = _against_d4pg(witness)
+    rows = count("", fair.rows, (0, 0)).interval
+    note = (
+        f"at least D4PG's score on {rows.estimate:.0f} of {len(fair.rows)} tasks (surely {rows.low:.0f} to "
+        f"{rows.high:.0f}); D4PG's scores are those of Tassa et al. (2018), pixels, as the camera-ready prints them"
+    )
+    return Finding((fair,), (note,))
+
+
+def same_settings(witness: Witness) -> Finding:
+    """Claim 7."""
+    tasks: dict[str, set[str]] = defaultdict(set)
+    for run in witness.evidence.runs:
+        if run.score is not None and run.method == "dreamer" and run.objective == "reconstruction":
+            config = {key: value for key, value in run.config.items() if key not in WATCHING}
+            tasks[json.dumps(config, sort_keys=True)].add(run.task)
+    best = max(tasks.values(), key=len, default=set())
+    config = next((json.loads(kind) for kind, found in tasks.items() if found is best), {})
+    for task in best:
+        witness.scores(task)
+    absent = set(TASKS).difference(*tasks.values())
+    witness.lacking |= absent
+    same = Interval(len(best), len(best), len(best) + len(absent))
+    repeat = config.get("action_repeat", 0)
+    measure = Measure("tasks run with one and the same config", same, (len(TASKS), len(TASKS)), repeat == 2)
+    return Finding((measure,), (f"their action repeat: {repeat}",) if config else ())
+
+
+def averages_over_seeds(witness: Witness) -> Finding:
+    """Claim 18: the cells of all sweeps, each with as many seeds as the paper's."""
+    rows, empty = [], set()
+    for name, (_, sweep) in BUILT_IN.items():
+        enough = _SEEDS.get(name, 3)
+        for task, point in itertools.product(sweep.tasks, itertools.product(*sweep.grid.values())):
+            axes: dict[str, Any] = {
+                key: int(value) if value.isdigit() else value for key, value in zip(sweep.grid, point, strict=True)
+            }
+            cell = witness.evidence.cell(task, **axes)
+            seeds = len(witness.runs_of(cell, enough))
+            if not seeds:
+                empty.add(name)
+            words = ", ".join(str(value) for value in cell)
+            rows.append(Row(f"{name}: {words}", (), seeds >= enough, seeds >= enough))
+    over = not empty and not witness.evidence.waiting
+    measure = count("cells with at least 3 seeds (2 of action repeat)", rows, (len(rows), len(rows)), over)
+    notes = (f"cells without any run in the sweeps {', '.join(sorted(empty))}",) if empty else ()
+    return Finding((measure,), notes)
+
+
+def _average(witness: Witness, method: str, label: str, region: tuple[float, float]) -> tuple[Measure]:
+    samples = [sample for sample in witness.by_task(TASKS, method=method).values() if sample]
+    what = f"mean score of {label} over {len(samples)} of {len(TASKS)} tasks"
+    return (Measure(what, mean_over(samples), region, len(samples) == len(TASKS)),)
+
+
+def _against_d4pg(witness: Witness) -> Measure:
+    scores = published.final("d4pg")
+    samples = witness.by_task(sorted(scores))
+    rows = [
+        all_of(task, [Interval(*(value - scores[task] for value in contrast([(1.0, sample)])))])
+        for task, sample in samples.items()
+    ]
+    theirs = [scores[task] for task, sample in samples.items() if sample]
+    mean = mean_over(list(samples.values()), sum(theirs) / len(theirs) if theirs else 0.0)
+    what = f"mean score of Dreamer less D4PG's over {len(theirs)} of {len(scores)} tasks"
+    return Measure(what, mean, (0.0, float("inf")), len(theirs) == len(scores), tuple(rows))
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.estimate:+.0f} [{interval.low:+.0f}, {interval.high:+.0f}]"
