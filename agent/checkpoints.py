@@ -23,11 +23,9 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
     Raises `OSError`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     whole = io.BytesIO()  # not into the file at once: torch hides why a disk refuses to write
     torch.save({"format": _FORMAT, **content}, whole)
-    with files.whole(path) as file:
-        file.write(whole.getbuffer())
+    files.write(path, whole.getbuffer())
 
 
 def load(path: Path, device: str = "cpu") -> dict[str, Any]:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+
+from agent.patience import patiently
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that becomes `path` (replaced if it exists) at the end of the `with`; after an error none is left."""
+def write(path: Path, content: bytes | memoryview) -> None:
+    """Make `content` the file `path`, replaced if it exists: after a crash it is the old one or the new one.
+
+    A disk that is full or read-only is waited for. Raises `OSError`.
+    """
+    patiently(lambda: _write(path, content))
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     try:
         with temporary.open("wb") as file:
-            yield file
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -8,6 +8,7 @@ hands pages out only as episodes arrive.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -113,8 +114,9 @@ def _place(device: str, size: int) -> str:
 
 def save_episode(path: Path, episode: Episode) -> None:
     """Write an episode so that after a crash the file is whole or absent."""
-    with files.whole(path) as file:
-        np.savez_compressed(file, **episode._asdict())
+    whole = io.BytesIO()
+    np.savez_compressed(whole, **episode._asdict())
+    files.write(path, whole.getbuffer())
 
 
 def load_episode(path: Path) -> Episode:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 import typer
+from sqlalchemy.exc import OperationalError
 
+from agent.patience import patiently
 from dreamctl.cli.common import Interrupts, console, duration, number, steps
 from dreamctl.errors import RunFailed
 from dreamctl.store import Run, Store
+from dreamctl.store.database import may_recover
 
 _POLL = 0.5  # seconds
 _MIRROR_PATIENCE = 60.0  # seconds
@@ -22,11 +28,13 @@ def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]])
     Raises `RunFailed` when the worker did not get to begin.
     """
     asked = False
+    warnings = _warnings(store.folder(run.id) / "log.txt")
     with Interrupts() as interrupts:  # from before there is a worker that would go on without us
         process = start()
         updates = (_bar if console().is_terminal else _lines)(store, run.id)
         while True:
             next(updates)
+            next(warnings)
             try:
                 process.wait(_POLL)
                 break
@@ -39,14 +47,17 @@ def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]])
                     typer.echo(
                         "\nstopping after this update, with a checkpoint; Ctrl-C again kills the worker", err=True
                     )
-                    store.request_stop(run.id)  # so that a worker too young for the signal leaves a stopped run
+                    with suppress(OperationalError):  # the signal that follows will do
+                        store.request_stop(run.id)  # so that a worker too young for the signal leaves a stopped run
                     process.terminate()
                 asked = True
     next(updates)
     updates.close()
-    store.reap()
+    next(warnings)
+    patiently(store.reap, may_recover)
     reason = "the worker ended before it began"
-    if store.abandon(run.id, run.attempt, "stopped" if asked else "failed", reason) and not asked:
+    end = partial(store.abandon, run.id, run.attempt, "stopped" if asked else "failed", reason)
+    if patiently(end, may_recover) and not asked:
         raise RunFailed(f"run {run.name}: {reason} (log: {store.folder(run.id) / 'log.txt'})")
     return store.get(run.id)
 
@@ -108,10 +119,10 @@ def _bar(store: Store, run_id: str) -> Generator[None, None, None]:
         TextColumn("{task.fields[returns]}"),
     )
     with Progress(*columns, console=console(), speed_estimate_period=120) as progress:
-        run = store.get(run_id)
+        run = patiently(lambda: store.get(run_id), may_recover)
         task = progress.add_task("", total=run.steps, completed=run.env_steps, done="", rate="", returns="starting")
         while True:
-            run = store.get(run_id)
+            run = patiently(lambda: store.get(run_id), may_recover)
             speed = progress.tasks[0].speed
             progress.update(
                 task,
@@ -127,15 +138,32 @@ def _lines(store: Store, run_id: str) -> Generator[None, None, None]:
     """Without a terminal: a line whenever an evaluation has come in."""
     seen = {evaluation.id for evaluation in store.evaluations(run_id)}
     while True:
-        for evaluation in store.evaluations(run_id):
+        for evaluation in patiently(lambda: store.evaluations(run_id), may_recover):
             if evaluation.id not in seen:
                 seen.add(evaluation.id)
-                run = store.get(run_id)
+                run = patiently(lambda: store.get(run_id), may_recover)
                 typer.echo(f"{evaluation.env_steps:,} of {run.steps:,} env steps, {_returns(store, run_id)}")
         yield
 
 
+def _warnings(log: Path) -> Generator[None, None, None]:
+    """Pass on what the worker warns of in its log from now on."""
+    seen = log.stat().st_size if log.is_file() else 0
+    while True:
+        if log.is_file():
+            with log.open("rb") as file:
+                file.seek(seen)
+                lines = file.read().splitlines(keepends=True)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                seen += len(line)
+                if line.startswith(b"warning: "):
+                    console().print(line.decode(errors="replace").rstrip(), soft_wrap=True)
+        yield
+
+
 def _returns(store: Store, run_id: str) -> str:
-    last = store.last_scalars(run_id)
+    last = patiently(lambda: store.last_scalars(run_id), may_recover)
     shown = [(label, last.get(name)) for label, name in (("train", "train/return"), ("eval", "eval/return"))]
     return "  ".join(f"{label} {point.value:.0f}" for label, point in shown if point) or "starting"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,8 +47,7 @@ def save_strip(path: Path, truth: np.ndarray, model: np.ndarray) -> None:
     def rows(chosen: Sequence[int]) -> np.ndarray:
         return np.concatenate([np.concatenate(list(images[chosen]), axis=1) for images in (truth, model)])
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _enlarged(np.concatenate([rows(context), gap, rows(predicted)], axis=1), 2 * _WIDTH).save(path)
+    _save(path, _enlarged(np.concatenate([rows(context), gap, rows(predicted)], axis=1), 2 * _WIDTH), "PNG")
 
 
 def _enlarged(image: np.ndarray, height: int) -> Image.Image:
@@ -60,5 +60,12 @@ def _enlarged(image: np.ndarray, height: int) -> Image.Image:
 
 
 def _save_gif(path: Path, frames: list[Image.Image]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40, loop=0, optimize=True)
+    _save(path, frames[0], "GIF", save_all=True, append_images=frames[1:], duration=40, loop=0, optimize=True)
+
+
+def _save(path: Path, image: Image.Image, format: str, **options: Any) -> None:
+    from agent import files
+
+    whole = io.BytesIO()
+    image.save(whole, format, **options)
+    files.write(path, whole.getbuffer())

@@ -11,18 +11,23 @@ import argparse
 import os
 import sys
 
+from agent.patience import patiently
 from dreamctl.jobs import worker
 from dreamctl.store import Run, Store, open_store
+from dreamctl.store.database import may_recover
 
 
 def pull(store: Store, sweep: str, job: str) -> Run | None:
     """Train the next waiting run of a sweep in this process, its output into the run's log; None when none waits."""
     from agent.device import resolve
 
-    record = store.find_sweep(sweep)
     device = resolve("auto")
-    store.reap()
-    run = store.claim_next(record.id, device, job)
+
+    def take() -> Run | None:
+        store.reap()
+        return store.claim_next(store.find_sweep(sweep).id, device, job)
+
+    run = patiently(take, may_recover)
     if run is None:
         return None
     store.workplace(run.id)
@@ -41,7 +46,8 @@ def main() -> None:
     parser.add_argument("--home", required=True)
     parser.add_argument("--job", required=True)
     arguments = parser.parse_args()
-    run = pull(open_store(arguments.home, create=False), arguments.sweep, arguments.job)
+    store = patiently(lambda: open_store(arguments.home, create=False), may_recover)
+    run = pull(store, arguments.sweep, arguments.job)
     sys.exit(1 if run is not None and run.status == "failed" else 0)
 
 

@@ -1,40 +1,46 @@
 """The process that trains one run: claims it, records what the agent produces, stops cleanly when told to.
 
 `python -m dreamctl.jobs.worker RUN --home HOME --device DEVICE`. SIGTERM, SIGINT or a stop request in the database
-end it after the current update, with a checkpoint. Metrics are buffered and written once a second by a thread, with
-the sign of life, so that training never waits for the database and a long update does not look dead.
+end it after the current update, with a checkpoint. All that goes on record is buffered and written once a second by a
+thread, with the sign of life: training never waits for the database, a long update does not look dead, and a database
+that is locked, full or away loses nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import signal
+import statistics
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import OperationalError
-
+from agent.patience import Complaint, patiently
 from dreamctl.errors import StaleAttempt
 from dreamctl.jobs import files, pictures
 from dreamctl.jobs.profiling import Profiler
 from dreamctl.store import Point, Run, Store, open_store
+from dreamctl.store.database import may_recover
 
 if TYPE_CHECKING:
     import numpy as np
 
 _HEARTBEAT = 1.0  # seconds
 _KEPT = 2  # newest checkpoints, beside the best
-_PATIENCE = 600.0  # seconds that the database may be full or away when a run ends
 
 
 class StoreRecorder:
-    """The agent's `Recorder`: writes to the run database. Used as a context it beats once a second."""
+    """The agent's `Recorder`: writes to the run database. Used as a context it beats once a second.
+
+    Metrics and notes (of evaluations, checkpoints, files) wait here until they are written, metrics first, notes in
+    order: what a checkpoint is resumed from is on record before the checkpoint is.
+    """
 
     def __init__(
         self, store: Store, run: Run, attempt: int, stopping: threading.Event, profiler: Profiler | None = None
@@ -44,9 +50,12 @@ class StoreRecorder:
         self.env_steps, self.updates = run.env_steps, run.updates
         self.told = False  # to stop, through the database
         self._points: list[Point] = []
-        self._lock = threading.Lock()  # of the points
+        self._notes: list[Callable[[], object]] = []
+        self._lock = threading.Lock()  # of the two
         self._flushing = threading.Lock()  # one flush at a time, so that an older value never comes last
-        self._ended = threading.Event()
+        self._ended = False
+        self._due = threading.Event()  # a flush, before its time
+        self._failure: Exception | None = None  # of the thread
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> StoreRecorder:
@@ -54,16 +63,19 @@ class StoreRecorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self._ended = True
+        self._due.set()
         self._thread.join()
 
     def progress(self, env_steps: int, updates: int) -> None:
-        """Note how far the run is; raises `Stop` when it is to end."""
+        """Note how far the run is; raises `Stop` when it is to end, or what made writing impossible."""
         from agent.training import Stop
 
         self.env_steps, self.updates = env_steps, updates
         if self.profiler:
             self.profiler.progress(updates)
+        if self._failure:
+            raise self._failure
         if self.stopping.is_set():
             raise Stop
 
@@ -73,23 +85,18 @@ class StoreRecorder:
         with self._lock:
             self._points += [Point(name, env_steps, float(value), now) for name, value in values.items()]
         if "train/return" in values:
-            print(f"{env_steps:>9,} env steps  train/return {values['train/return']:7.1f}", flush=True)
+            _print(f"{env_steps:>9,} env steps  train/return {values['train/return']:7.1f}")
 
     def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray, final: bool) -> None:
         """Record an evaluation and its video."""
-        path = f"videos/{env_steps:010d}.gif"
+        path, kind = f"videos/{env_steps:010d}.gif", "final" if final else "training"
         pictures.save_gif(self.store.file(self.run.id, path), video)
-        self.store.record_artifact(self.run.id, path=path, kind="video")
-        row = self.store.record_evaluation(
-            self.run.id,
-            attempt=self.attempt,
-            kind="final" if final else "training",
-            env_steps=env_steps,
-            seed=self.run.seed,
-            returns=returns,
-            video=path,
+        self._note(partial(self.store.record_artifact, self.run.id, path=path, kind="video"))
+        evaluation: dict[str, Any] = dict(
+            kind=kind, env_steps=env_steps, seed=self.run.seed, returns=returns, video=path
         )
-        print(f"{env_steps:>9,} env steps   eval/return {row.mean:7.1f}  {row.kind}", flush=True)
+        self._note(partial(self.store.record_evaluation, self.run.id, attempt=self.attempt, **evaluation))
+        _print(f"{env_steps:>9,} env steps   eval/return {statistics.fmean(returns):7.1f}  {kind}")
 
     def prediction(self, env_steps: int, truth: np.ndarray, model: np.ndarray) -> None:
         """Keep an open-loop prediction as a GIF and as the strip of Figure 5."""
@@ -98,33 +105,23 @@ class StoreRecorder:
             (f"predictions/{env_steps:010d}.png", "strip", pictures.save_strip),
         ):
             save(self.store.file(self.run.id, path), truth, model)
-            self.store.record_artifact(self.run.id, path=path, kind=kind)
+            self._note(partial(self.store.record_artifact, self.run.id, path=path, kind=kind))
 
     def checkpoint(self, env_steps: int, updates: int, path: Path) -> None:
         """Record a checkpoint after all metrics up to it, and drop older ones but the best."""
-        self.flush()
-        folder = self.store.folder(self.run.id)
-        self.store.record_checkpoint(
-            self.run.id,
-            self.attempt,
-            path=str(path.relative_to(folder)),
-            env_steps=env_steps,
-            updates=updates,
-            bytes=path.stat().st_size,
-            sha256=files.sha256(path),
+        checkpoint: dict[str, Any] = dict(
+            env_steps=env_steps, updates=updates, bytes=path.stat().st_size, sha256=files.sha256(path)
         )
-        kept = self.store.checkpoints(self.run.id)
-        best = files.best(self.store, self.run)
-        for old in kept[:-_KEPT]:
-            if best is None or old.path != best.path:
-                self.store.forget_checkpoint(self.run.id, old.path)
-                self.store.file(self.run.id, old.path).unlink(missing_ok=True)
+        name = str(path.relative_to(self.store.folder(self.run.id)))
+        self._note(partial(self.store.record_checkpoint, self.run.id, self.attempt, path=name, **checkpoint))
+        self._note(self._prune)
+        self._due.set()
 
     def flush(self) -> None:
-        """Write progress and buffered metrics; they stay buffered when that fails."""
+        """Write progress and what waits; what cannot be written goes on waiting."""
         with self._flushing:
             with self._lock:
-                points, self._points = self._points, []
+                points, notes, self._points = self._points, list(self._notes), []
             try:
                 stop = self.store.heartbeat(
                     self.run.id, self.attempt, env_steps=self.env_steps, updates=self.updates, scalars=points
@@ -136,16 +133,37 @@ class StoreRecorder:
             if stop:
                 self.told = True
                 self.stopping.set()
+            for note in notes:
+                note()
+                with self._lock:
+                    self._notes.pop(0)
+
+    def _note(self, write: Callable[[], object]) -> None:
+        with self._lock:
+            self._notes.append(write)
+
+    def _prune(self) -> None:
+        kept = self.store.checkpoints(self.run.id)
+        best = files.best(self.store, self.run)
+        for old in kept[:-_KEPT]:
+            if best is None or old.path != best.path:
+                self.store.forget_checkpoint(self.run.id, old.path)
+                self.store.file(self.run.id, old.path).unlink(missing_ok=True)
 
     def _beat(self) -> None:
-        while not self._ended.wait(_HEARTBEAT):
+        complaint = Complaint()
+        while not self._ended:
+            self._due.wait(_HEARTBEAT)
+            self._due.clear()
             try:
                 self.flush()
-            except StaleAttempt:  # another worker has this run: the next write of the main thread fails as well
-                self.stopping.set()
+            except Exception as error:
+                if may_recover(error):
+                    complaint.begin(error)
+                    continue
+                self._failure = error  # another worker has this run, or what is written cannot be
                 return
-            except OperationalError as error:  # a busy or full disk: the points are kept, try again
-                _warn(error)
+            complaint.end()
 
 
 def work(
@@ -183,10 +201,11 @@ def _work(
     if attempt is None:
         from agent.device import resolve
 
-        attempt = store.claim(run_id, resolve(device))
-    else:
-        store.adopt(run_id, attempt)  # before torch is loaded: until then we cannot be told from our scheduler
-    run = store.get(run_id)
+        where = resolve(device)
+        attempt = patiently(lambda: store.claim(run_id, where), may_recover)
+    else:  # before torch is loaded: until then we cannot be told from our scheduler
+        patiently(partial(store.adopt, run_id, attempt), may_recover)
+    run = patiently(lambda: store.get(run_id), may_recover)
     status, reason = "failed", None
     profiler = Profiler(store, run) if profile else None
     with StoreRecorder(store, run, attempt, stopping, profiler) as recorder:
@@ -197,15 +216,19 @@ def _work(
         except Exception as error:
             with suppress(OSError):  # the log may be on a full disk
                 traceback.print_exc()
-            lines = str(error).strip().splitlines() or [""]
-            reason = f"{type(error).__name__}: {lines[0]}"
-        _until_written(recorder.flush)
+            reason = _reason(error)
+        try:
+            patiently(recorder.flush, may_recover)
+        except StaleAttempt:
+            raise
+        except Exception as error:
+            status, reason = "failed", reason or _reason(error)
         if profiler:
             profiler.close()
     if status == "stopped" and give_back and not recorder.told:
         status, reason = "queued", give_back
-    _until_written(lambda: store.finish(run_id, attempt, status, reason))
-    return store.get(run_id)
+    patiently(lambda: store.finish(run_id, attempt, status, reason), may_recover)
+    return patiently(lambda: store.get(run_id), may_recover)
 
 
 def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
@@ -214,29 +237,22 @@ def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     from agent.config import Config
     from agent.device import resolve
 
-    checkpoint, damaged = files.newest_whole(store, run)
+    checkpoint, damaged = patiently(lambda: files.newest_whole(store, run), may_recover)
     for path in damaged:
-        print(f"warning: checkpoint {path} is missing or corrupt, going back to an older one", flush=True)
+        _print(f"warning: checkpoint {path} is missing or corrupt, going back to an older one")
     config, folder = Config.from_dict(run.config), store.workplace(run.id)
     return training.train(run.task, config, run.seed, folder, recorder, resolve(device), checkpoint)
 
 
-def _until_written(write: Callable[[], None]) -> None:
-    """How a run ends must be on record: a database that is full or away is asked again for a while."""
-    give_up = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return write()
-        except OperationalError as error:
-            if time.monotonic() > give_up:
-                raise
-            _warn(error)
-            time.sleep(_HEARTBEAT)
+def _reason(error: Exception) -> str:
+    """Why a run failed, in one line."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
 
 
-def _warn(error: Exception) -> None:
+def _print(text: str) -> None:
     with suppress(OSError):  # the log may be on a full disk
-        print(f"warning: {error}", file=sys.stderr, flush=True)
+        print(text, flush=True)
 
 
 def main() -> None:
@@ -248,7 +264,7 @@ def main() -> None:
     parser.add_argument("--attempt", type=int)
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
-    store = open_store(arguments.home)
+    store = patiently(lambda: open_store(arguments.home), may_recover)
     run = work(store, arguments.run, arguments.device, arguments.attempt, profile=arguments.profile)
     sys.exit(1 if run.status == "failed" else 0)
 

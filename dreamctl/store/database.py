@@ -14,12 +14,17 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 
+from agent.patience import disk_may_recover
 from dreamctl.errors import HomeError
 from dreamctl.store.models import HEAD, Base
 
 RECORDED = Path(__file__).parents[2] / "runs" / "recorded"  # the home of the runs that come with dreamctl
+_PASSING = {  # SQLite's errors that somebody may mend while we wait
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM),
+}
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "beegfs", "gpfs", "ceph", "afs", "9p", "fuse.sshfs")
 
 
@@ -77,6 +82,18 @@ def connect_recorded() -> Engine:
     """An engine on the recorded runs' database: neither it nor anything beside it is written."""
     file = f"file:{quote(str(recorded_home() / 'dreamctl.db'))}"
     return create_engine(URL.create("sqlite", database=file, query={"mode": "ro", "immutable": "1", "uri": "true"}))
+
+
+def may_recover(error: BaseException) -> bool:
+    """Whether the database, or a disk, is locked, full, read-only or away: worth asking again."""
+    if isinstance(error, HomeError):
+        return error.__cause__ is not None and may_recover(error.__cause__)
+    if not isinstance(error, DBAPIError):
+        return disk_may_recover(error)
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _PASSING
+    return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
 
 
 def empty() -> Engine:

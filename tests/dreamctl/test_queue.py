@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from agent.patience import patiently
 from dreamctl.errors import BadInput, StaleAttempt
 from dreamctl.jobs import files, worker
 from dreamctl.jobs import slots as slots_module
@@ -20,6 +21,7 @@ from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import Job, Scheduler, enroll
 from dreamctl.jobs.slots import Slot
 from dreamctl.store import open_store
+from dreamctl.store.database import may_recover
 from dreamctl.store.models import Run
 from tests.dreamctl.conftest import spec
 
@@ -212,7 +214,8 @@ def test_how_a_run_ends_is_written_when_the_database_answers_again(tmp_path):
     run = submit(store, spec())
     attempt = store.claim(run.id, "cpu")
     with locked(store):
-        thread = threading.Thread(target=worker._until_written, args=[lambda: store.finish(run.id, attempt, "failed")])
+        end = lambda: store.finish(run.id, attempt, "failed")  # noqa: E731
+        thread = threading.Thread(target=patiently, args=[end, may_recover])
         thread.start()
         time.sleep(0.5)
         assert thread.is_alive() and store.get(run.id).status == "running"
