@@ -98,7 +98,7 @@ class Collector:
 def _work(pipe: Connection, task: str, config: Config, seed: int) -> None:
     torch.set_num_threads(1)  # the other cores belong to the updates; and sums keep their order
     environment = Environment(tasks.get(task), config)
-    agent = Dreamer(config, tasks.get(task).action_size, seed)
+    agent = Dreamer(config, environment.action_size, seed)
     while True:
         try:
             job = pipe.recv()

@@ -1,91 +1,108 @@
-"""Control-suite tasks from pixels (Section 6): action repeat, [S, S, 3] uint8 images, episodes seeded one by one.
-
-Rendering is most of an environment's price. Quality settings, all at the size of the image:
-  exact    MuJoCo's own settings
-  default  a shadow map of 256 and an offscreen buffer no larger than the image, 4 samples; not visible
-  fast     no shadows, no reflections, for small presets
-Never mix `mujoco.Renderer` with dm_control's contexts in one process: images come out wrong, silently.
-"""
+"""Environments from pixels (Section 6): action repeat, [S, S, 3] uint8 images, episodes seeded one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from typing import Protocol
 
 import numpy as np
 
 from agent.config import Config, make
-from agent.rendering import PACKAGES, RenderError, choose_backend
-from agent.tasks import TASKS, Task
+from agent.external import EnvironmentProblem, External
+from agent.rendering import RenderError
+from agent.suite import Suite
+from agent.tasks import Task, get
 
 
-def _failed(backend: str, error: Exception) -> RenderError:
-    cause = f"{type(error).__name__}: {error}"
-    return RenderError(f"rendering with MUJOCO_GL={backend} failed ({cause}): install the Debian packages {PACKAGES}")
+class Simulator(Protocol):
+    """What an environment is made of. low, high: the bounds of an action, [A]."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def reset(self, seed: int) -> None:
+        """Start an episode that depends on nothing but the seed."""
+
+    def step(self, action: np.ndarray) -> tuple[float, bool, bool]:
+        """One environment step: reward, whether the episode has come to its end, whether its time is up."""
+
+    def image(self) -> np.ndarray:
+        """The present state, [S, S, 3] uint8."""
 
 
 class Environment:
-    """One task. `reset(seed)` begins an episode that depends on nothing but the seed; `step` takes one decision."""
+    """One task. `reset(seed)` begins an episode; `step` takes one decision.
+
+    All episodes last `episode_length` environment steps. One that comes to its end before that stays as it is and
+    earns nothing more, so that the value of an end is zero without a model of ends.
+    """
 
     def __init__(self, task: Task, config: Config) -> None:
-        backend = choose_backend()
-        try:
-            from dm_control import suite
-        except ModuleNotFoundError:
-            raise
-        except ImportError as error:  # it opens the display when it is imported
-            raise _failed(backend, error) from error
-        self.config = config
-        self._env = suite.load(task.domain, task.task)
-        spec = self._env.action_spec()
-        if spec.shape != (task.action_size,):
-            raise ValueError(f"{task.name} takes {spec.shape} actions, not ({task.action_size},)")
-        self._centre = (spec.maximum + spec.minimum) / 2  # 0 and 1 but for the quadruped
-        self._scale = (spec.maximum - spec.minimum) / 2
-        try:
-            self._render = self._renderer(task.camera)
-            self._render()
-        except Exception as error:  # the GL bindings raise what they like
-            raise _failed(backend, error) from error
-        self._decisions = 0
+        self.task, self.config = task, config
+        self.simulator: Simulator = External(task, config) if task.factory else Suite(task, config)
+        self._centre = (self.simulator.high + self.simulator.low) / 2  # 0 and 1 for most of the suite
+        self._scale = (self.simulator.high - self.simulator.low) / 2
+        self._steps = 0
+        self._over = False
+
+    @property
+    def action_size(self) -> int:
+        """The number of continuous actions (A)."""
+        return len(self._scale)
 
     def reset(self, seed: int) -> np.ndarray:
         """Start an episode; seed below 2^32. Returns the first image, [S, S, 3] uint8."""
-        self._env.task._random = np.random.RandomState(seed)
-        self._env.reset()
-        self._decisions = 0
-        return self._render()
+        self.simulator.reset(seed)
+        self._steps, self._over = 0, False
+        return self.simulator.image()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
         """Hold an action [A] in [-1, 1], stretched to the task's bounds, for `action_repeat` environment steps.
 
-        Returns the image, the sum of the rewards and whether the episode is over.
+        Returns the image, the sum of the rewards and whether the episode is over. Raises `EnvironmentProblem` when
+        the environment's own time is up before that.
         """
         action = self._centre + self._scale * action
-        reward = 0.0
+        total = 0.0
         for _ in range(self.config.action_repeat):
-            reward += self._env.step(action).reward or 0.0
-        self._decisions += 1
-        return self._render(), reward, self._decisions == self.config.decisions
+            self._steps += 1
+            if self._over:
+                continue
+            reward, self._over, late = self.simulator.step(action)
+            total += reward
+            if late and self._steps < self.config.episode_length:
+                raise EnvironmentProblem(
+                    f"environment {self.task.name} cut its episode off after {self._steps} steps: "
+                    f"--set episode_length={self._steps}"
+                )
+        return self.simulator.image(), total, self._steps == self.config.episode_length
 
-    def _renderer(self, camera: int) -> Callable[[], np.ndarray]:
-        """The function that draws the present state; MuJoCo reads the quality before its first image."""
-        size, quality = self.config.image_size, self.config.render
-        physics = self._env.physics
-        visual = physics.model.vis
-        if quality != "exact":
-            visual.quality.shadowsize = 256
-            visual.quality.offsamples = 4
-            visual.global_.offwidth = visual.global_.offheight = size
-        flags = {"shadow": False, "reflection": False} if quality == "fast" else None
-        return lambda: physics.render(size, size, camera_id=camera, render_flag_overrides=flags).copy()
+
+def check(task: Task) -> None:
+    """Load an environment and play a few steps. Raises `EnvironmentProblem`, `RenderError`, or what it raises."""
+    environment = Environment(task, make("smoke"))
+    decisions = 1 if task.factory else 20
+
+    def begin() -> list[np.ndarray]:
+        image = environment.reset(0)
+        return [image, *(environment.step(np.ones(environment.action_size))[0] for _ in range(decisions))]
+
+    if not np.array_equal(begin(), begin()):
+        raise EnvironmentProblem(
+            f"environment {task.name} plays two different episodes from one seed: an episode must depend on its seed "
+            "and the actions alone, or no run could be repeated or resumed (docs/environments.md)"
+        )
 
 
 def main() -> None:
-    """`python -m agent.environment`: whether images can be rendered here, by the exit code."""
-    environment = Environment(TASKS["pendulum_swingup"], make("smoke"))
-    environment.reset(0)
-    for _ in range(20):
-        environment.step(np.zeros(1))
+    """`python -m agent.environment [TASK]`: whether a task can be played here, by the exit code and a line on stderr.
+
+    Without a task, of the suite: whether images can be rendered.
+    """
+    try:
+        check(get(sys.argv[1] if len(sys.argv) > 1 else "pendulum_swingup"))
+    except (EnvironmentProblem, RenderError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

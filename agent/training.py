@@ -84,8 +84,8 @@ class Run:
     def __init__(self, task: str, config: Config, seed: int, folder: Path, recorder: Recorder, device: str) -> None:
         self.task, self.config, self.seed, self.folder, self.recorder = tasks.get(task), config, seed, folder, recorder
         self.environment = Environment(self.task, config)
-        self.agent = Dreamer(config, self.task.action_size, seed, device)
-        self.replay = Replay(folder / "episodes", config, self.task.action_size, seed, device)
+        self.agent = Dreamer(config, self.environment.action_size, seed, device)
+        self.replay = Replay(folder / "episodes", config, self.environment.action_size, seed, device)
         # with overlap: who plays training episodes, in turn, and evaluations
         self.players = [Collector(task, config, seed) for _ in range(config.overlap)]
         self.examiner = Collector(task, config, seed) if config.overlap else None
@@ -179,7 +179,7 @@ class Run:
 
     def random_episode(self) -> Episode:
         """A seed episode."""
-        index, size = self.replay.episodes, self.task.action_size
+        index, size = self.replay.episodes, self.environment.action_size
         actor = random_actor(size, self.seed, index)
         return play(self.environment, actor, seeds.integer(self.seed, "episode", index), size, self._tick)
 
@@ -304,9 +304,9 @@ def evaluate(
     choose_by_trial(device, 1)
     content: dict[str, Any] = checkpoints.load(checkpoint, device)
     task, config = tasks.get(content["task"]), content["config"]
-    agent = Dreamer(config, task.action_size, content["seed"], device)
-    agent.load_state_dict(content["agent"])
     environment = Environment(task, config)
+    agent = Dreamer(config, environment.action_size, content["seed"], device)
+    agent.load_state_dict(content["agent"])
     returns, images = [], None
     for index in range(episodes):
         episode = evaluation_episode(agent, environment, seed, index)

@@ -57,9 +57,9 @@ def rendering(name: str, repeat: int) -> dict[str, float]:
 
     def physics() -> None:
         for _ in range(2):
-            worlds[0]._env.step(rng.uniform(-1, 1, task.action_size))
+            worlds[0].simulator.step(rng.uniform(-1, 1, worlds[0].action_size))
 
-    moved, *images = milliseconds(repeat, physics, *(world._render for world in worlds))
+    moved, *images = milliseconds(repeat, physics, *(world.simulator.image for world in worlds))
     return {"physics": moved} | dict(zip(QUALITIES, images, strict=True))
 
 

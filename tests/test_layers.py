@@ -26,6 +26,8 @@ AGENT = [
     "agent.planner",
     "agent.dreamer",
     "agent.rendering",
+    "agent.suite",
+    "agent.external",
     "agent.environment",
     "agent.files",
     "agent.replay",

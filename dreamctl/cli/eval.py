@@ -27,7 +27,7 @@ def eval_(
     store = open_store(reading(home, recorded), create=False)
     record = store.find(run)
     chosen = files.choose(store, record, checkpoint)
-    preflight.check(device)
+    preflight.check(device, [record.task])
     from agent.device import resolve
 
     device = resolve(device)

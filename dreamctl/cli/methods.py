@@ -13,20 +13,22 @@ def methods(
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/config.md.")] = False,
 ) -> None:
-    """List methods, objectives, presets and every config field."""
+    """List methods, objectives, presets, tasks and every config field."""
     from agent.config import METHODS, OBJECTIVES, PRESETS, reference
+    from agent.tasks import MORE, TASKS
 
     choices = {"methods": METHODS, "objectives": OBJECTIVES, "presets": PRESETS}
     if json:
         listed = {kind: {name: entry._asdict() for name, entry in named.items()} for kind, named in choices.items()}
-        print_json(listed | {"fields": reference()})
+        print_json(listed | {"tasks": {"paper": list(TASKS), "more": list(MORE)}, "fields": reference()})
     elif markdown:
         print(_page(choices, reference()))
     else:
-        _print(choices, reference())
+        _print(choices, reference(), {"tasks of the paper": TASKS, "other tasks of the control suite": MORE})
 
 
-def _print(choices: dict[str, Any], fields: list[dict[str, Any]]) -> None:
+def _print(choices: dict[str, Any], fields: list[dict[str, Any]], tasks: dict[str, Any]) -> None:
+    from rich.padding import Padding
     from rich.table import Table
 
     out = console()
@@ -36,6 +38,9 @@ def _print(choices: dict[str, Any], fields: list[dict[str, Any]]) -> None:
             table.add_row(f"  {name}", entry.help)
         out.print(kind, style="bold")
         out.print(table)
+    for kind, names in tasks.items():
+        out.print(kind, style="bold")
+        out.print(Padding(" ".join(names), (0, 0, 0, 2)))
     presets = list(choices["presets"])
     table = Table(box=None, pad_edge=False, title="config fields (a blank: as in paper)", title_justify="left")
     for heading in ("", *presets, "meaning"):

@@ -39,14 +39,13 @@ def run(
         if task or preset or name or tag or seed is not None:
             raise BadInput("--resume goes on with a run as it is: give no task, preset, seed, name or tags")
         store = open_store(home, create=False)
-        store.find(resume)
-        preflight.check(device)
+        preflight.check(device, [store.find(resume).task])
         record = launch.resume(store, resume, set_ or [])
     else:
         if task is None:
             raise BadInput("which task? dreamctl run TASK, for example: dreamctl run cartpole_balance --preset tiny")
         wanted = spec.parse(task, seed or 0, "paper" if preset is None else preset, set_ or [], name, tag or [])
-        preflight.check(device)
+        preflight.check(device, [wanted.task])
         store = open_store(home)
         for twin in store.runs(digest=wanted.digest):
             typer.echo(f"note: {twin.name} is the same run ({twin.status}): task, seed and config are equal", err=True)

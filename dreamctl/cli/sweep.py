@@ -81,7 +81,7 @@ def sweep(
     else:
         if resource:
             raise BadInput("--resource goes with --executor slurm or ray; here: --per-gpu, --cpu-slots")
-        preflight.check("auto")
+        preflight.check("auto", [cell.task for cell in cells])
         room = slots(per_gpu, cpu_slots)
         if not room:
             raise BadInput("there is no slot to train in: give --cpu-slots 1 or more")

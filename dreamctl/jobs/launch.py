@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -9,7 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from agent import tasks
 from dreamctl.errors import BadInput
+from dreamctl.jobs.files import sha256
 from dreamctl.jobs.spec import RunSpec, with_steps
 from dreamctl.store import Run, Store
 
@@ -29,10 +32,24 @@ def submit(store: Store, spec: RunSpec) -> Run:
         name=spec.name,
         tags=spec.tags,
         label=spec.label,
+        packages=sources(spec.task),
     )
     store.workplace(run.id)
     _write_config(store, run)
     return run
+
+
+def sources(task: str) -> dict[str, str]:
+    """The code of an environment of one's own, {module: "sha256 ..."}; nothing for the control suite's tasks."""
+    module = tasks.get(task).factory.partition(":")[0]
+    if not module:
+        return {}
+    if os.getcwd() not in sys.path:  # where a worker looks, too
+        sys.path.append(os.getcwd())
+    found = importlib.util.find_spec(module)
+    if found is None or not found.origin or not Path(found.origin).is_file():
+        return {}
+    return {module: f"sha256 {sha256(Path(found.origin))}"}
 
 
 def resume(store: Store, reference: str, settings: Sequence[str]) -> Run:

@@ -1,12 +1,32 @@
-"""What must be there before a run is stored: the device, and a way to render."""
+"""What must be there before a run is stored: the device, a way to render, environments of one's own."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
 
 from dreamctl.errors import BadInput
 
 
-def check(device: str) -> None:
-    """Raises `BadInput` when the device is not there or no GL library can be loaded."""
+def check(device: str, tasks: Iterable[str] = ()) -> None:
+    """Raises `BadInput` when the device is not there, no GL library can be loaded, or a task cannot be played.
+
+    Tasks of the control suite are not tried; environments of one's own are, each in a process of its own.
+    """
+    from agent.tasks import get
+
+    own = [task for task in dict.fromkeys(tasks) if get(task).factory]
+    _check_machine(device)
+    for task in own:
+        command = [sys.executable, "-m", "agent.environment", task]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"environment {task} ended with exit code {done.returncode}"]
+            raise BadInput(said[-1] if task in said[-1] else f"environment {task} fails: {said[-1]}")
+
+
+def _check_machine(device: str) -> None:
     from agent.config import ConfigError
     from agent.rendering import RenderError, find_backend
 

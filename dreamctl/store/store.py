@@ -59,15 +59,18 @@ class Store(SweepQueue):
         name: str | None = None,
         tags: Sequence[str] = (),
         label: str = "",
+        packages: Mapping[str, str] | None = None,
     ) -> Run:
-        """A new run, queued. Without a name it is called task-method-sSEED (with the objective, if that is not
-        reconstruction, and the label), and -2, -3, ... if that is taken.
+        """A new run, queued. packages: versions beyond those of dreamctl's own.
 
-        `BadInput` for a name that is taken.
+        Without a name it is called task-method-sSEED (with the objective, if that is not reconstruction, and the
+        label), and -2, -3, ... if that is taken. `BadInput` for a name that is taken.
         """
         origin = provenance.collect()
+        origin = origin | {"packages": origin["packages"] | dict(packages or {})}
         objective = "" if config["objective"] == "reconstruction" else config["objective"]
-        base = "-".join(part for part in (task, config["method"], objective, label, f"s{seed}") if part)
+        title = task.replace(":", ".")  # of one's own: module:factory
+        base = "-".join(part for part in (title, config["method"], objective, label, f"s{seed}") if part)
         with self._write() as session:
             taken = set(session.scalars(select(Run.name)))
             if name in taken:

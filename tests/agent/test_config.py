@@ -75,7 +75,24 @@ def test_unknown_presets_and_tasks_name_the_nearest():
         tasks.get("walker_wlk")
 
 
-def test_there_are_the_papers_20_tasks():
+def test_there_are_the_papers_20_tasks_and_the_rest_of_the_suite():
+    from dm_control import suite
+
     assert len(tasks.TASKS) == 20
+    listed = {name: (task.domain, task.task) for name, task in (tasks.TASKS | tasks.MORE).items()}
+    assert listed == {f"{domain}_{task}": (domain, task) for domain, task in suite.ALL_TASKS}
     assert {t.camera for t in tasks.TASKS.values() if t.domain == "quadruped"} == {2}
     assert {t.camera for t in tasks.TASKS.values() if t.domain != "quadruped"} == {0}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("cup_catch", "ball_in_cup_catch"),
+        ("Cup Catch", "ball_in_cup_catch"),
+        ("cartpole-balance-sparse", "cartpole_balance_sparse"),
+        ("humanoid_cmu_run", "humanoid_CMU_run"),
+    ],
+)
+def test_tasks_go_by_the_names_that_the_paper_gives_them(typed, meant):
+    assert tasks.get(typed).name == meant

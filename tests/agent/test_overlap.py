@@ -32,7 +32,7 @@ def test_overlapped_episodes_are_played_with_the_parameters_of_two_iterations_ag
     folder, recorder = overlapped
     run = training.Run(TASK, CONFIG, 5, folder, Recorder(), "cpu")
     past = [run.agent.vector()] * 3  # of two iterations ago, one, now
-    actor = dreamer.Dreamer(CONFIG, run.task.action_size, 5)
+    actor = dreamer.Dreamer(CONFIG, run.environment.action_size, 5)
     run.replay.load(2)
     for index in range(2, 6):
         run.learn()

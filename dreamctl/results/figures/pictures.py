@@ -37,7 +37,7 @@ def observations() -> Drawn:
         image = environment.reset(0)
         rng = np.random.default_rng(0)
         for _ in range(10):
-            image, _, _ = environment.step(rng.uniform(-1, 1, get(task).action_size))
+            image, _, _ = environment.step(rng.uniform(-1, 1, environment.action_size))
         axis.imshow(image, interpolation="nearest")
         axis.set_title(name)
         axis.set_axis_off()

@@ -87,7 +87,7 @@ def curve_range(axes: Sequence[Axes]) -> None:
 
 def title(task: str) -> str:
     """walker_walk -> Walker Walk."""
-    return task.replace("ball_in_", "").replace("_", " ").title()
+    return (task.partition(":")[2] or task).replace("ball_in_", "").replace("_", " ").title()
 
 
 def in_order(tasks: Iterable[str]) -> list[str]:
