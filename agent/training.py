@@ -41,7 +41,7 @@ class Recorder(Protocol):
         """Called after every update and every decision; must be cheap; may raise `Stop`."""
 
     def scalars(self, env_steps: int, values: Mapping[str, float]) -> None:
-        """Metrics, once per iteration and evaluation."""
+        """Metrics, all of them finite, once per iteration and evaluation."""
 
     def evaluation(self, env_steps: int, returns: list[float], video: np.ndarray, final: bool) -> None:
         """Returns of evaluation episodes; video: the first one's images, [T + 1, S, S, 3] uint8."""
@@ -174,7 +174,7 @@ class Run:
         rate = (self.env_steps - steps) / (time.monotonic() - seconds)
         values = {"train/return": episode.score, "train/updates": self.updates, "time/env_steps_per_second": rate}
         times = {f"time/{phase}_seconds": spent for phase, spent in self.seconds.items()}
-        self.recorder.scalars(self.env_steps, values | means | times)
+        self._record(self.env_steps, values | means | times)
         self.seconds.clear()
 
     def random_episode(self) -> Episode:
@@ -208,7 +208,7 @@ class Run:
 
     def record(self, env_steps: int, found: Assessment) -> None:
         """Record an evaluation of the agent as it was at `env_steps`."""
-        self.recorder.scalars(env_steps, {"eval/return": float(np.mean(found.returns))})
+        self._record(env_steps, {"eval/return": float(np.mean(found.returns))})
         self.recorder.evaluation(env_steps, found.returns, found.images, env_steps >= self.config.steps)
         prediction = found.prediction
         if prediction:
@@ -216,11 +216,12 @@ class Run:
                 "model/one_step_error": prediction.one_step_error,
                 "model/open_loop_error": prediction.open_loop_error,
             }
-            self.recorder.scalars(env_steps, errors)
+            self._record(env_steps, errors)
             self.recorder.prediction(env_steps, prediction.truth, prediction.model)
 
     def save(self) -> None:
         """Write a checkpoint, named by environment steps and updates."""
+        self._means()  # what has come to nothing is not kept: a run goes on from its last good checkpoint
         path = self.folder / "checkpoints" / f"{self.env_steps:010d}-{self.updates}.pt"
         checkpoints.save(
             path,
@@ -282,10 +283,18 @@ class Run:
     def _means(self) -> dict[str, float]:
         """Means of the metrics since the last episode; raises FloatingPointError for one that is not finite."""
         means = {name: float(total) / self.summed for name, total in self.sums.items()}
-        for name, value in means.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(f"{name} is {value} after {self.updates} updates, {self.env_steps} env steps")
+        if not all(map(math.isfinite, means.values())):  # the others where they would have been, after the next episode
+            self._record(self.env_steps + self.config.episode_length, means)
         return means
+
+    def _record(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """Record metrics; then raises FloatingPointError for one that is not finite."""
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        if finite:
+            self.recorder.scalars(env_steps, finite)
+        for name in (name for name in values if name not in finite):
+            at = f"{self.updates} updates, {self.env_steps} env steps"
+            raise FloatingPointError(f"{name} is {values[name]} after {at}")
 
 
 def evaluate(

@@ -7,6 +7,7 @@ and comes back cannot overwrite its successor.
 
 from __future__ import annotations
 
+import math
 import secrets
 import statistics
 import time
@@ -174,7 +175,12 @@ class Store(SweepQueue):
         video: str | None = None,
         attempt: int | None = None,
     ) -> Evaluation:
-        """Keep an evaluation; those of a training run set its score, and replace the one of the same step."""
+        """Keep an evaluation; those of a training run set its score, and replace the one of the same step.
+
+        Raises `BadInput` for returns that are not finite.
+        """
+        if not all(map(math.isfinite, returns)):
+            raise BadInput(f"returns of an evaluation must be finite, not {list(returns)}")
         mean = statistics.fmean(returns)
         row = Evaluation(
             run_id=run_id,
