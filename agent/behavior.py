@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agent.config import Config
-from agent.distributions import gaussian_entropy
+from agent.distributions import gaussian_entropy, tanh_log_density
 from agent.networks import Dense, Scalar
 from agent.returns import lambda_return, n_step_return, reward_sum
 from agent.rssm import State
@@ -42,6 +42,17 @@ class ActionModel(Dense):
     def mode(self, features: Tensor) -> Tensor:
         """The action without noise, tanh(mean): [..., F] -> [..., A]."""
         return torch.tanh(self.gaussian(features)[0])
+
+    def best(self, features: Tensor, noise: Tensor) -> Tensor:
+        """Of the actions that noise [K, ..., A] makes, the one of greatest density: [..., F] -> [..., A].
+
+        The released code's mode. With a wide Gaussian the density is greatest near -1 and 1, where tanh presses much of
+        it together, while tanh(mean) may be 0.
+        """
+        mean, std = self.gaussian(features)
+        raw = mean + std * noise
+        chosen = tanh_log_density(raw, mean, std).argmax(0, keepdim=True)
+        return torch.tanh(raw).take_along_dim(chosen.unsqueeze(-1), 0)[0]
 
     def sample(self, features: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """A reparameterised action, tanh(mean + std * noise) (Eq. 3), and the standard deviation: [..., A]."""

@@ -19,6 +19,8 @@ from agent.planner import Planner
 from agent.rssm import State
 from agent.world_model import Batch, WorldModel, preprocess
 
+_SAMPLES = 100  # actions to choose the "best" of
+
 
 class Optimizer:
     """Adam on the parameters of one loss, its gradient clipped by norm; asks for no other gradient."""
@@ -124,15 +126,18 @@ class Dreamer:
             metrics["value/loss"] = value_loss.detach()
         return metrics
 
-    def act(self, state: State, noise: Callable[..., Tensor], sample: bool = False) -> Tensor:
+    def act(self, state: State, noise: Callable[..., Tensor], how: str = "mode") -> Tensor:
         """The action in a posterior state [1, ...]: [1, A] in [-1, 1]. noise: gives standard normal tensors of a shape.
 
-        The mode of the action model (or a sample), or the first action of a plan.
+        Of the action model the "mode", a "sample" or the "best" of many samples; or the first action of a plan.
         """
         if self.behavior is None:
             return self.planner.plan(self.world_model, state, noise)[:1]
-        if sample:
-            return self.behavior.action.sample(state.features, noise(1, self.action_size))[0]
+        match how:
+            case "sample":
+                return self.behavior.action.sample(state.features, noise(1, self.action_size))[0]
+            case "best":
+                return self.behavior.action.best(state.features, noise(_SAMPLES, 1, self.action_size))
         return self.behavior.action.mode(state.features)
 
     def policy(self, generator: torch.Generator, noise: float = 0.0) -> Policy:
@@ -173,8 +178,8 @@ class Dreamer:
 class Policy:
     """Acts through one episode: filters the images into a posterior state and asks the agent for an action.
 
-    Evaluation (`noise` 0) takes the action as it is. Exploration adds Normal(0, noise) to it (in `official` to a sample
-    of the action model) and clips to [-1, 1].
+    Evaluation (`noise` 0) takes the action of `evaluate_from` as it is. Exploration adds Normal(0, noise) to that of
+    `explore_from` and clips to [-1, 1].
     """
 
     def __init__(self, agent: Dreamer, generator: torch.Generator, noise: float) -> None:
@@ -190,8 +195,8 @@ class Policy:
         eps = self._noise(1, 1, agent.config.stochastic)
         posterior, _ = model.rssm.observe(embedding.unsqueeze(0), self.action.unsqueeze(0), eps, self.state)
         self.state = posterior.flatten()
-        sample = self.noise > 0 and agent.config.explore_from == "sample"
-        action = agent.act(self.state, self._noise, sample)
+        how = agent.config.explore_from if self.noise else agent.config.evaluate_from
+        action = agent.act(self.state, self._noise, how)
         if self.noise:
             action = (action + self.noise * self._noise(1, agent.action_size)).clamp(-1, 1)
         self.action = action

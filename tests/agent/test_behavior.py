@@ -202,6 +202,32 @@ def test_mode_is_tanh_of_the_mean_and_the_initial_std_is_kept():
     torch.testing.assert_close(behavior.action.gaussian(features)[1], torch.full((100, ACTIONS), 2.0001))
 
 
+def test_the_mean_is_squashed_as_the_released_code_does():
+    behavior = Behavior(small(action_mean_scale=5.0), 9, ACTIONS)
+    plain = Behavior(small(), 9, ACTIONS)
+    plain.load_state_dict(behavior.state_dict())
+    features = 30 * torch.randn(100, 9)
+    mean, std = plain.action.gaussian(features)
+    assert mean.abs().max() > 5
+    torch.testing.assert_close(behavior.action.gaussian(features), (5 * torch.tanh(mean / 5), std))
+
+
+def test_the_best_of_some_actions_is_the_one_of_greatest_density(float64):
+    torch.manual_seed(0)
+    action = Behavior(small(action_init_std=2.0), 9, ACTIONS).action
+    features, noise = torch.randn(5, 9), torch.randn(100, 5, ACTIONS)
+    mean, std = action.gaussian(features)
+    tanh = torch.distributions.TransformedDistribution(
+        torch.distributions.Normal(mean, std), torch.distributions.TanhTransform(cache_size=1)
+    )
+    actions = torch.tanh(mean + std * noise)
+    densities = [tanh.log_prob(one).sum(-1) for one in actions]
+    expected = [max(range(100), key=lambda k: densities[k][n].item()) for n in range(5)]
+    torch.testing.assert_close(
+        action.best(features, noise), torch.stack([actions[k, n] for n, k in enumerate(expected)])
+    )
+
+
 class PointWorld:
     """A latent world with a known answer: position' = position + action / 2, reward -position^2."""
 

@@ -26,7 +26,8 @@ def test_preset_official_is_the_released_code():
     assert (config.units, config.reward_layers, config.value_layers, config.action_layers) == (400, 2, 3, 4)
     assert (config.slow_value_every, config.action_mean_scale, config.action_init_std) == (0, 5.0, 5.0)
     assert (config.explore_from, config.discount_weights, config.free_nats_per) == ("sample", True, "mean")
-    assert (config.pretrain_updates, config.seed_episodes * config.episode_length) == (100, 5_000)
+    assert (config.evaluate_from, config.steps, config.seed_episodes * config.episode_length) == ("best", 5e6, 5_000)
+    assert (config.updates, config.pretrain_updates) == (100, 0)  # its pretraining stands in place of the first 100
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -61,3 +61,11 @@ def test_exploration_starts_from_what_the_config_says(played, start, moves):
         for noise in (1e-6, 0.0)
     ]
     assert (abs(first[0] - first[1]).item() > 0.05) == moves
+
+
+def test_evaluation_takes_the_best_of_100_samples_where_the_config_says_so(played):
+    """An action model of great width has its density at the bounds, its mode near 0."""
+    agent, environment, episode = played
+    config = dataclasses.replace(agent.config, evaluate_from="best", action_init_std=5.0)
+    actions = evaluation_episode(Dreamer(config, 1, seed=0), environment, 3, 7).actions[1:]
+    assert np.abs(actions).min() > 0.999 and np.abs(episode.actions).max() < 0.9
