@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-engines test-slow lint constraints
+.PHONY: help install demo test mutants test-engines test-slow lint constraints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo: install ## train a very small agent and say where everything is
 
 test: install ## the tests
 	.venv/bin/python -m pytest
+
+mutants: install ## bugs put in on purpose, one by one: tests must notice (ONLY=name: this one)
+	.venv/bin/python -m tests.mutants $(ONLY:%=--only %)
 
 test-engines: install ## tests on PostgreSQL, Ray and Slurm (ENGINES="ray": only these)
 	@scripts/test-engines $(ENGINES)

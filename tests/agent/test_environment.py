@@ -51,6 +51,14 @@ def test_seeds_give_different_starts():
     assert not np.array_equal(environment.reset(1), environment.reset(2))
 
 
+def test_the_quadruped_is_seen_by_its_third_camera():
+    environment = Environment(TASKS["quadruped_walk"], CONFIG)
+    image, render = environment.reset(0), environment.simulator.env.physics.render
+    flags = {"shadow": False, "reflection": False}  # of quality `fast`
+    seen = [render(32, 32, camera_id=camera, render_flag_overrides=flags) for camera in (0, 2)]
+    assert np.array_equal(image, seen[1]) and not np.array_equal(image, seen[0])
+
+
 def test_actions_are_stretched_to_the_bounds_of_the_task():
     environment = Environment(TASKS["quadruped_walk"], CONFIG)
     environment.reset(0)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from agent import seeds
+from agent import rollout, seeds
 from agent.config import make
+from agent.rollout import evaluation_episode, training_episode
 from agent.training import Run
 from tests.agent.test_training import Recorder
 
@@ -56,6 +57,35 @@ def test_another_seed_is_another_run(runs):
     assert not torch.equal(batches[0].actions, batches[1].actions)
     noises = [run.agent.noise(batches[0], 0) for run in runs]
     assert all(not torch.equal(a, b) for a, b in zip(*noises, strict=True))
+
+
+class Still:
+    """A world that looks the same whatever happens: what differs in its episodes is the noise of who plays."""
+
+    def __init__(self):
+        self.image = np.full((CONFIG.image_size, CONFIG.image_size, 3), 90, np.uint8)
+
+    def reset(self, seed):
+        self.time = 0
+        return self.image
+
+    def step(self, action):
+        self.time += 1
+        return self.image, 0.0, self.time == 10
+
+
+def test_the_noise_of_players_and_predictions(runs):
+    agent, still = runs[0].agent, Still()
+    keys = [(1, 80), (2, 80), (1, 120)]
+    for play in (training_episode, evaluation_episode):
+        played = [play(agent, still, *key).actions for key in keys]
+        assert len({actions.tobytes() for actions in played}) == 3, play
+        assert np.array_equal(play(agent, still, *keys[0]).actions, played[0])
+    episode = evaluation_episode(agent, still, 1, 80)
+    with pytest.MonkeyPatch.context() as patch:  # the same episode is predicted, by other noise
+        patch.setattr(rollout, "evaluation_episode", lambda *_, **__: episode)
+        found = [rollout.assess(agent, still, *key, 1).prediction.open_loop_error for key in keys]
+    assert len(set(found)) == 3
 
 
 def test_another_number_is_another_episode_batch_and_noise(runs):

@@ -169,9 +169,12 @@ def test_every_method_with_every_objective(tmp_path, method, objective, device):
 def test_metrics_are_means_also_where_an_update_overwrites_what_the_last_one_returned(whole, tmp_path, monkeypatch):
     """As a CUDA graph does."""
 
+    each = []
+
     class Overwriting(dreamer.Captured):
         def __call__(self, *arguments):
             found = super().__call__(*arguments)
+            each.append({name: value.item() for name, value in found.items()})
             mine = self.__dict__.setdefault("mine", {name: value.clone() for name, value in found.items()})
             for name, value in found.items():
                 mine[name].copy_(value)
@@ -181,6 +184,10 @@ def test_metrics_are_means_also_where_an_update_overwrites_what_the_last_one_ret
     recorder = Recorder()
     train(tmp_path, recorder)
     assert recorder.values == whole.values
+    for env_steps, updates in ((120, slice(0, 5)), (160, slice(5, 8))):
+        for name in each[0]:
+            mean = np.mean([metrics[name] for metrics in each[updates]])
+            assert recorder.values[name, env_steps] == pytest.approx(mean, rel=1e-5), name
 
 
 def test_a_checkpoint_of_another_device_leaves_the_optimisers_as_this_one_needs_them():

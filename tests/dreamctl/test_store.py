@@ -3,15 +3,18 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Boolean, MetaData, String, create_engine, inspect
 
+from agent.config import Config
 from dreamctl.errors import BadInput, HomeError, StaleAttempt, UnknownRun
 from dreamctl.jobs.launch import submit
 from dreamctl.store import Point, open_store
@@ -19,6 +22,8 @@ from dreamctl.store.database import refuse_network
 from dreamctl.store.identity import digest
 from dreamctl.store.models import HEAD, Base
 from tests.dreamctl.conftest import spec
+
+RECORDED = Path(__file__).parents[2] / "runs" / "recorded"
 
 
 def test_life_cycle(store):
@@ -209,11 +214,26 @@ def test_the_digest_knows_every_field():
     assert len(set(every)) == len(config) + 3
 
 
+def test_a_field_at_its_default_leaves_the_digest_as_it_was():
+    """Or a field that is new would make other runs of all that are stored."""
+    known = "946bd8f57db88086cad12ca9d2004a663e77074dc16f5fedc9ea048d36d3ce31"
+    config = Config().to_dict()
+    assert known == digest("walker_walk", 0, {}) == digest("walker_walk", 0, config)
+    assert digest("walker_walk", 0, {"horizon": 15}) == digest("walker_walk", 0, config | {"horizon": 15}) != known
+
+
+def test_recorded_runs_are_known_by_the_configs_of_today(tmp_path):
+    """Sweeps and figures find them by digest and config."""
+    shutil.copy(RECORDED / "dreamctl.db", tmp_path)
+    for run in open_store(tmp_path).runs():
+        assert run.digest == digest(run.task, run.seed, Config.from_dict(run.config).to_dict()), run.name
+
+
 def revisions():
-    from alembic.config import Config
+    from alembic.config import Config as Alembic
     from alembic.script import ScriptDirectory
 
-    config = Config()
+    config = Alembic()
     config.set_main_option("script_location", "dreamctl:store/migrations")
     scripts = ScriptDirectory.from_config(config)
     return config, [script.revision for script in reversed(list(scripts.walk_revisions()))]
@@ -262,7 +282,7 @@ def filled(column):
     if column.name in ("returns", "tags"):
         return {"list": [1.0]}  # any JSON
     if column.name.endswith("id") and isinstance(column.type, String):
-        return "an id"
+        return "0123abcd"
     return column.name if isinstance(column.type, String) else True if isinstance(column.type, Boolean) else 1
 
 
