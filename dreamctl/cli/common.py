@@ -19,6 +19,14 @@ Home = Annotated[
 Recorded = Annotated[bool, typer.Option("--recorded", help="The runs that come with dreamctl, in place of a home's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 RunRef = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, name, or an unambiguous beginning of either.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=VALUE",
+        help="Only runs with this value of a config field, or of name, task, seed, preset, status, tags; several "
+        "values with commas; may be given again.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda:N.")]
 
 

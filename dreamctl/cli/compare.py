@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamctl.cli.common import Home, Json, Recorded, console, print_json, reading
+from dreamctl.cli.common import Home, Json, Recorded, Where, console, print_json, reading, steps
 
 if TYPE_CHECKING:
-    from dreamctl.results.comparison import Group
+    from dreamctl.results.comparison import Comparison, Group
     from dreamctl.store import Run
 
 
@@ -33,6 +33,8 @@ def compare(
     against: Annotated[
         str | None, typer.Option(metavar="GROUP", help="The group to hold against, or `published` [default: the best].")
     ] = None,
+    complete: Annotated[bool, typer.Option("--complete", help="Only runs as long as the longest.")] = False,
+    where: Where = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw intervals and profiles into this PNG, PDF and CSV beside.")
@@ -41,7 +43,7 @@ def compare(
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Compare groups of runs: IQM with a 95 % bootstrap interval, probability of improvement."""
+    """Compare groups of runs: IQM with a 95 % interval, probability of improvement, exact tests."""
     from dreamctl.errors import BadInput
     from dreamctl.results import comparison, selection
     from dreamctl.results.cells import Choice
@@ -51,84 +53,128 @@ def compare(
         raise BadInput(f"{csv} would be both the table and the picture's numbers: give --csv another name")
     store = open_store(reading(home, recorded), create=False)
     keys = tuple(by) if by else ("method", "objective")
-    choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep)
+    choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep, where=tuple(where or ()))
     runs = selection.select(store, run or [], choice, mixed="preset" in keys)
-    groups = comparison.compare(store, runs, keys, at, against)
-    for note in _remarks(runs, groups, at):
+    found = comparison.compare(store, runs, keys, at, against, complete)
+    for note in _remarks(runs, found, at, complete):
         typer.echo(f"note: {note}", err=True)
-    rows = [_row(group) for group in groups]
+    rows = [_row(group) for group in found.groups]
     if csv is not None:
-        _write(csv, rows)
+        _write(csv, found.groups)
     if plot is not None:
         from dreamctl.results.figures import intervals
 
-        for path in intervals.draw(groups, plot.with_suffix("")):
+        for path in intervals.draw(found.groups, plot.with_suffix("")):
             typer.echo(path, err=json)
     if json:
         print_json(rows)
     else:
-        _print(groups, rows)
+        _print(found, rows)
 
 
-def _remarks(runs: list[Run], groups: list[Group], at: int | None) -> list[str]:
+def _remarks(runs: list[Run], found: Comparison, at: int | None, complete: bool) -> list[str]:
     """What makes groups less comparable than they look."""
-    from dreamctl.results import comparison, selection
+    from dreamctl.results import selection
 
-    notes = selection.remarks(runs) if at is None else []
+    notes = selection.waiting(runs)
     behind = [run.name for run in runs if at is not None and run.env_steps < at]
     if behind:
         notes.append(f"{len(behind)} run(s) have not come to {at} environment steps and are left out")
-    if len({frozenset(group.scores) for group in groups}) > 1:
-        notes.append("the groups are not of the same tasks: choose some that all have, --task")
-    if at is None and any(group.name == comparison.PUBLISHED for group in groups):
-        notes.append("the published final scores are after 5e6 environment steps: --at STEPS compares at equal ones")
-    for group in groups:
+    short = [final for group in found.groups for final in group.short]
+    if short:
+        names = ", ".join(f"{one.run.name} ({steps(one.env_steps)})" for one in short[:5])
+        more = f" and {len(short) - 5} more" if len(short) > 5 else ""
+        notes.append(
+            f"shorter than {steps(short[0].wanted)} environment steps and counted as they are: {names}{more}; "
+            "--complete leaves them out, --at STEPS compares all at one length"
+        )
+    if found.left_out:
+        notes.append(f"not all groups have these tasks, they are left out: {', '.join(found.left_out)}")
+    if found.source is not None:
+        notes.append(f"published: {found.source.origin}; a mean over seeds, not single runs")
+    for group in found.groups:
         if group.interval is None and group.runs:
             notes.append(f"no interval for {group.name or 'all'}: there is a task with a single seed")
-    return notes
+    return notes + advice(found)
+
+
+def advice(found: Comparison) -> list[str]:
+    """What to expect of so few seeds; nothing from five on."""
+    from dreamctl.results import statistics
+
+    reference = next(group for group in found.groups if group.reference)
+    seeds = min(len(values) for group in found.groups if group.runs for values in group.scores.values())
+    if seeds >= statistics.FEW:
+        return []
+    text = f"{seeds} seed{'s' if seeds > 1 else ''} on a task: intervals are wide and allow for a seed that fails"
+    smallest = [
+        p * found.tests
+        for group in found.groups
+        if group.p is not None and (p := statistics.smallest_p(group.scores, reference.scores)) is not None
+    ]
+    if smallest and min(smallest) > 0.05:
+        text += f"; no difference can be significant here: p is at least {min(1.0, min(smallest)):.2f}"
+    return [text + f"; from {statistics.FEW} seeds on they tell more (docs/statistics.md)"]
 
 
 def _row(group: Group) -> dict[str, Any]:
     values = group.values
+    ordered = sorted(values)
     return {
         "group": group.name,
+        "reference": group.reference,
         "tasks": len(group.scores),
         "seeds": len({run.seed for run in group.runs}) or None,
-        "runs": len(values),
-        "mean": float(values.mean()),
-        "std": float(values.std()),
-        "median": float(sorted(values)[len(values) // 2] + sorted(values)[(len(values) - 1) // 2]) / 2,
+        "runs": len(group.runs),
+        "short": len(group.short),
+        "mean": group.mean,
+        "mean_interval": group.mean_interval,
+        "std": float(values.std()) if group.runs else None,
+        "median": float(ordered[len(values) // 2] + ordered[(len(values) - 1) // 2]) / 2 if group.runs else None,
         "iqm": group.iqm,
         "iqm_interval": group.interval,
+        "difference": group.difference,
+        "difference_interval": group.difference_interval,
         "improvement": group.improvement,
         "improvement_interval": group.improvement_interval,
+        "p": group.p,
         "scores": group.scores,
         "differs": group.differs,
     }
 
 
-def _print(groups: list[Group], rows: list[dict[str, Any]]) -> None:
+def _print(found: Comparison, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     out = console()
     table = Table(box=None, pad_edge=False)
-    for heading in ("GROUP", "TASKS", "SEEDS", "MEAN", "STD", "MEDIAN", "IQM / 1000", "P(BETTER)"):
+    published = found.source is not None
+    better = "DIFFERENCE" if published else "P(BETTER)"
+    for heading in ("GROUP", "TASKS", "SEEDS", "MEAN", "STD", "IQM / 1000", better, *(() if published else ("P",))):
         table.add_column(heading, justify="left" if heading == "GROUP" else "right", no_wrap=heading != "GROUP")
     for row in rows:
-        table.add_row(
+        cells = [
             row["group"] or "all",
             str(row["tasks"]),
             str(row["seeds"] or "-"),
-            *(f"{row[key]:.1f}" for key in ("mean", "std", "median")),
+            *("-" if row[key] is None else f"{row[key]:.1f}" for key in ("mean", "std")),
             _range(row["iqm"], row["iqm_interval"]),
-            _range(row["improvement"], row["improvement_interval"]),
-        )
+        ]
+        if published:
+            cells.append(_range(row["difference"], row["difference_interval"], ".0f"))
+        else:
+            cells += [_range(row["improvement"], row["improvement_interval"], ".2f"), _p(row["p"])]
+        table.add_row(*cells)
     out.print(table)
+    groups = found.groups
     reference = next(group.name for group in groups if group.reference)
     if len(groups) > 1:
-        out.print(
-            f"P(better): probability that a run scores higher than one of {reference!r}; in brackets 95 % intervals"
-        )
+        over = f"over the {len(found.tasks)} tasks that all groups have" if len(found.tasks) > 1 else "on one task"
+        if published:
+            out.print(f"difference of the means from {reference!r} {over}; in brackets 95 % intervals")
+        else:
+            out.print(f"P(better): probability that a run scores higher than one of {reference!r}, {over}")
+            out.print(f"in brackets 95 % intervals; p: exact rank test{_corrected(found)}")
     keys = sorted({key for group in groups for key in group.differs})
     if keys:
         out.print("\nconfigs differ in")
@@ -140,28 +186,56 @@ def _print(groups: list[Group], rows: list[dict[str, Any]]) -> None:
         out.print(grid)
 
 
-def _range(value: float | None, interval: tuple[float, float] | None) -> str:
+def _corrected(found: Comparison) -> str:
+    """For how many tests p and the intervals of P(better) are corrected."""
+    if found.tests == 1:
+        return ""
+    pairs = "all pairs" if found.tests >= len(found.groups) else "all groups"
+    return f"; p and P(better) are corrected for {found.tests} tests ({pairs}), --against GROUP needs fewer"
+
+
+def _range(value: float | None, interval: tuple[float, float] | None, style: str = ".3f") -> str:
     if value is None:
         return "-"
-    return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+    return f"{value:{style}}" + (f" [{interval[0]:{style}}, {interval[1]:{style}}]" if interval else "")
 
 
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if value >= 0.0005 else "<0.001"
+
+
+def _write(path: Path, groups: list[Group]) -> None:
     """One line for each group and task."""
     import csv
 
     from dreamctl.errors import BadInput
+    from dreamctl.results import scores
 
+    header = (
+        "group", "task", "seeds", "mean", "std", "env_steps", "status", "iqm", "iqm_low", "iqm_high", "difference",
+        "difference_low", "difference_high", "improvement", "improvement_low", "improvement_high", "p",
+    )  # fmt: skip
     try:
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(("group", "task", "seeds", "mean", "std", "iqm", "low", "high", "improvement"))
-            for row in rows:
-                low, high = row["iqm_interval"] or ("", "")
-                for task, values in row["scores"].items():
-                    mean = sum(values) / len(values)
-                    std = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
-                    pooled = (row["iqm"], low, high, "" if row["improvement"] is None else row["improvement"])
-                    writer.writerow((row["group"], task, len(values), mean, std, *pooled))
+            writer.writerow(header)
+            for group in groups:
+                pooled = (
+                    *_three(group.iqm, group.interval),
+                    *_three(group.difference, group.difference_interval),
+                    *_three(group.improvement, group.improvement_interval),
+                    "" if group.p is None else group.p,
+                )
+                for task, values in group.scores.items():
+                    cell = scores.cell([final for final in group.finals if final.run.task == task])
+                    if cell is None:  # published
+                        writer.writerow((group.name, task, "", values[0], "", "", group.name, *pooled))
+                    else:
+                        own = (cell.seeds, cell.mean, cell.std, cell.env_steps, cell.status)
+                        writer.writerow((group.name, task, *own, *pooled))
     except OSError as error:
         raise BadInput(f"cannot write {path} ({error.strerror}): choose another --csv") from error
+
+
+def _three(value: float | None, interval: tuple[float, float] | None) -> tuple[Any, Any, Any]:
+    return ("" if value is None else value, *(interval or ("", "")))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamctl.cli.common import Home, Json, Recorded, ago, console, number, print_json, reading, steps
+from dreamctl.cli.common import Home, Json, Recorded, Where, ago, console, number, print_json, reading, steps
 
 _WIDE = 80  # columns of a terminal from which on everything fits
 
@@ -15,6 +15,7 @@ def ls(
     status: Annotated[str | None, typer.Option(help="Only queued, running, finished, failed or stopped runs.")] = None,
     task: Annotated[str | None, typer.Option(help="Only runs of this task.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    where: Where = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many (--json: all).")] = 100,
     json: Json = False,
     home: Home = None,
@@ -23,6 +24,7 @@ def ls(
     """List runs, oldest first."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
+    from dreamctl.store import where as narrow
     from dreamctl.store.models import STATUSES
 
     if status is not None and status not in STATUSES:
@@ -30,13 +32,15 @@ def ls(
     store = open_store(reading(home, recorded), create=False)
     store.reap()
     given = {key: value for key, value in {"status": status, "task": task}.items() if value is not None}
-    runs = store.runs(light=True, newest=None if json or tag else limit, **given)
-    runs = [run for run in runs if tag is None or tag in run.tags]
+    conditions = narrow.parse(where or ())
+    chosen = bool(tag or conditions)
+    runs = store.runs(light=not narrow.needs_config(conditions), newest=None if json or chosen else limit, **given)
+    runs = [run for run in narrow.fit(runs, conditions) if tag is None or tag in run.tags]
     if json:
         print_json([summary(run) for run in runs])
         return
     if not runs:
-        typer.echo(f"no runs in {store.home}" + (" like that" if given or tag else ""))
+        typer.echo(f"no runs in {store.home}" + (" like that" if given or chosen else ""))
         return
     from rich.table import Table
 
@@ -47,7 +51,7 @@ def ls(
     table = Table(box=None, pad_edge=False)
     for heading, justify in columns.items():
         table.add_column(heading, justify=justify, no_wrap=heading != "NAME", overflow="fold")  # type: ignore[arg-type]
-    older = (len(runs) if tag else store.count(**given)) - limit
+    older = (len(runs) if chosen else store.count(**given)) - limit
     if older > 0:
         out.print(f"{older} older runs are not shown (--limit)")
     for run in runs[-limit:]:

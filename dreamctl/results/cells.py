@@ -30,6 +30,9 @@ class Choice:
     width: int | None = None
     published: bool = True
     show_seeds: bool = False
+    where: tuple[str, ...] = ()  # "FIELD=VALUE", as `store.where` takes it
+    complete: bool = False  # only runs as long as was asked for
+    version: str = "camera-ready"  # of the paper, that published scores are of
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,20 @@
-"""Comparing groups of runs over tasks and seeds. Scores are returns / 1000 where tasks are pooled."""
+"""Comparing groups of runs over the tasks that all of them have. Scores are returns / 1000 where tasks are pooled."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dreamctl.errors import BadInput
-from dreamctl.results import curves, published, statistics
+from dreamctl.results import published, scores, statistics
 from dreamctl.results.cells import WATCHING, must_agree
 from dreamctl.results.figures import final
+from dreamctl.results.scores import Final
+from dreamctl.results.statistics import Interval
 from dreamctl.store import Run, Store
 
 SCALE = 1000.0  # the largest return of every task of the suite
@@ -20,18 +23,33 @@ PUBLISHED = "published"
 
 @dataclass
 class Group:
-    """Runs that are compared as one. scores: {task: score of each seed}; iqm and interval of scores / 1000;
-    improvement: probability that a run of it beats one of the reference, with its interval."""
+    """Runs that are compared as one. scores: {task: returns of its seeds}; means and differences are returns, iqm is
+    of scores / 1000; improvement: probability that a run of it beats one of the reference."""
 
     name: str
     scores: dict[str, list[float]]
-    runs: list[Run] = field(default_factory=list)
-    iqm: float = 0.0
-    interval: tuple[float, float] | None = None
+    finals: list[Final] = field(default_factory=list)
+    mean: float = 0.0  # over tasks, of the means over seeds
+    mean_interval: Interval | None = None
+    iqm: float | None = None  # of what was published there are no single runs
+    interval: Interval | None = None  # of the IQM
     reference: bool = False  # whether it is the one that the others are held against
+    difference: float | None = None  # of the means, ours - the reference's
+    difference_interval: Interval | None = None
     improvement: float | None = None
-    improvement_interval: tuple[float, float] | None = None
+    improvement_interval: Interval | None = None
+    p: float | None = None  # of the exact rank test against the reference, by Holm for the number of tests
     differs: dict[str, list[Any]] = field(default_factory=dict)  # config fields in which the groups differ
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs behind the scores."""
+        return [final.run for final in self.finals]
+
+    @property
+    def short(self) -> list[Final]:
+        """Scores of runs that have not come to the length that was asked for."""
+        return [final for final in self.finals if not final.complete]
 
     @property
     def values(self) -> np.ndarray:
@@ -39,65 +57,134 @@ class Group:
         return np.concatenate([np.asarray(values, float) for values in self.scores.values()])
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Groups, best first; the tasks they share and those that not all have; how many tests the p values are one of."""
+
+    groups: list[Group]
+    tasks: list[str]
+    left_out: list[str]
+    tests: int
+    source: published.Score | None = None  # one of the scores of `published`
+
+
 def compare(
-    store: Store, runs: Sequence[Run], by: Sequence[str], at: int | None = None, against: str | None = None
-) -> list[Group]:
-    """Groups of evaluated runs by the values of config fields, best first.
+    store: Store,
+    runs: Sequence[Run],
+    by: Sequence[str],
+    at: int | None = None,
+    against: str | None = None,
+    complete: bool = False,
+) -> Comparison:
+    """Groups of evaluated runs by the values of config fields, over the tasks that all have.
 
     at: score after so many environment steps (the last evaluation up to there) of the runs that have come so far; else
-    the last one. against: the group that the others are held against (the beginning of its name), `published` for the
-    published Dreamer; the best one by default. Raises `BadInput`, also when runs of one group differ on a task in more
-    than their seeds.
+    the last one. complete: only runs as long as the longest. against: the group that the others are held against (the
+    beginning of its name), `published` for the published Dreamer; the best one by default: then the p values and
+    intervals allow for all pairs of groups, from which that choice picks. Raises `BadInput`, also when runs of one
+    group differ on a task in more than their seeds.
     """
     for key in by:
         if key not in ("preset", "name"):
             final.check(key)
-    groups: dict[str, Group] = {}
-    points = {run.id: curves.evaluation_points(store, run, at)[1] for run in runs if at is None or run.env_steps >= at}
-    members: dict[tuple[str, str], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.env_steps):
-        if len(points.get(run.id, ())):
-            members.setdefault((_name(run, by), run.task), []).append(run)
-    for (name, task), same in members.items():
-        must_agree(same, "group")
-        for run in {run.seed: run for run in same}.values():  # one that was done twice counts once
-            group = groups.setdefault(name, Group(name, {}))
-            group.scores.setdefault(task, []).append(float(points[run.id][-1]))
-            group.runs.append(run)
+    if at is not None:
+        runs = [run for run in runs if run.env_steps >= at]
+    groups = _grouped(scores.finals(store, runs, until=at, complete=complete).values(), by)
     if not groups:
         raise BadInput("none of these runs has been evaluated" + (f" and has {at} environment steps" if at else ""))
+    known = {}
     if against == PUBLISHED:
-        tasks = {task for group in groups.values() for task in group.scores}
-        groups[PUBLISHED] = Group(PUBLISHED, _published(sorted(tasks), at))
-        if not groups[PUBLISHED].scores:
+        known = _published({task for group in groups for task in group.scores}, at)
+        if not known:
             raise BadInput("nothing was published for these tasks and environment steps")
-    for group in groups.values():
-        scaled = _scaled(group)
-        group.iqm = statistics.pooled_iqm(scaled)
-        if all(len(values) > 1 for values in scaled.values()):
-            group.interval = statistics.interval(statistics.pooled_iqm, scaled)
-    ordered = sorted(groups.values(), key=lambda group: -group.iqm)
-    reference = _reference(ordered, against)
+        groups.append(Group(PUBLISHED, {task: [score.mean] for task, score in known.items()}))
+    every = {task for group in groups for task in group.scores}
+    tasks = statistics.common([group.scores for group in groups])
+    if not tasks:
+        raise BadInput("no task is in all of these groups: choose groups that share some, --where FIELD=VALUE")
+    for group in groups:
+        group.scores = {task: group.scores[task] for task in tasks}
+        group.finals = [final for final in group.finals if final.run.task in tasks]
+        _summarize(group, group.name != PUBLISHED or not known)
+    groups.sort(key=lambda group: -1.0 if group.iqm is None else group.iqm, reverse=True)
+    reference = _reference(groups, against)
+    tests = _test(groups, reference, against is None, {task: known[task] for task in tasks if task in known})
+    _differences(groups)
+    source = next(iter(known.values()), None)
+    return Comparison(groups, tasks, sorted(every - set(tasks)), tests, source)
+
+
+def scaled(scores: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """{task: returns / 1000}."""
+    return {task: [value / SCALE for value in values] for task, values in scores.items()}
+
+
+def _grouped(finals: Iterable[Final], by: Sequence[str]) -> list[Group]:
+    """Groups with their scores by task. Raises `BadInput` when runs of one task differ in more than their seeds."""
+    members: dict[tuple[str, str], list[Final]] = {}
+    for one in sorted(finals, key=lambda final: final.run.env_steps):
+        members.setdefault((_name(one.run, by), one.run.task), []).append(one)
+    groups: dict[str, Group] = {}
+    for (name, task), same in members.items():
+        must_agree([one.run for one in same], "group")
+        group = groups.setdefault(name, Group(name, {}))
+        own = list({one.run.seed: one for one in same}.values())  # one that was done twice counts once
+        group.scores[task] = [one.score for one in own]
+        group.finals += own
+    return list(groups.values())
+
+
+def _summarize(group: Group, of_runs: bool) -> None:
+    """What a group scored by itself."""
+    normal = scaled(group.scores)
+    group.mean = SCALE * statistics.mean(normal)
+    if of_runs:
+        group.mean_interval = _times(statistics.mean_interval(normal))
+        group.iqm, group.interval = statistics.iqm(normal), statistics.iqm_interval(normal)
+
+
+def _test(groups: list[Group], reference: Group, chosen_by_score: bool, known: Mapping[str, published.Score]) -> int:
+    """Hold the groups against the reference; returns how many tests that is one family of."""
     reference.reference = True
-    for group in ordered:
-        if group is not reference:
-            group.improvement = statistics.improvement(group.scores, reference.scores)
-            if all(len(values) > 1 for side in (group, reference) for values in side.scores.values()):
-                group.improvement_interval = statistics.improvement_interval(group.scores, reference.scores)
-    _differences(ordered)
-    return ordered
+    others = [group for group in groups if group is not reference]
+    pairs = list(itertools.combinations(groups, 2)) if chosen_by_score else [(other, reference) for other in others]
+    level = 1 - (1 - statistics.LEVEL) / max(1, len(pairs))
+    theirs = scaled(reference.scores)
+    for group in others:
+        ours = scaled(group.scores)
+        group.difference = group.mean - reference.mean
+        if known:
+            errors = {task: (s.std / SCALE, s.seeds) for task, s in known.items() if s.std is not None and s.seeds}
+            interval = statistics.difference_from(ours, {t: s.mean / SCALE for t, s in known.items()}, errors, level)
+        else:
+            interval = statistics.difference_interval(ours, theirs, level)
+            group.improvement = statistics.improvement(ours, theirs)
+            group.improvement_interval = statistics.improvement_interval(ours, theirs, level)
+        group.difference_interval = _times(interval)
+    if known:
+        return len(pairs)
+    values = [statistics.rank_test(one.scores, other.scores) for one, other in pairs]
+    corrected = statistics.holm([1.0 if p is None else p for p in values])
+    for (one, other), p in zip(pairs, corrected, strict=True):
+        if reference in (one, other):
+            (other if one is reference else one).p = p
+    return len(pairs)
 
 
-def _published(tasks: Sequence[str], at: int | None) -> dict[str, list[float]]:
-    """The published Dreamer's mean on each task, as one score: at environment steps its curve, else its final score."""
+def _published(tasks: Iterable[str], at: int | None) -> dict[str, published.Score]:
+    """The published Dreamer on each task: its final score, or at environment steps its curve there."""
     if at is None:
-        return {task: [score] for task, score in published.final("dreamer").items() if task in tasks}
-    scores = {}
-    for task in tasks:
-        steps, means, *_ = published.curve(task)
-        if len(steps) and steps[0] <= at <= steps[-1]:
-            scores[task] = [float(np.interp(at, steps, means))]
-    return scores
+        return {task: score for task, score in sorted(published.final("dreamer").items()) if task in tasks}
+    found = {}
+    for task in sorted(tasks):
+        score = published.at(task, at)
+        if score is not None:
+            found[task] = score
+    return found
+
+
+def _times(interval: Interval | None) -> Interval | None:
+    return interval and Interval(interval.low * SCALE, interval.high * SCALE)
 
 
 def _reference(groups: Sequence[Group], against: str | None) -> Group:
@@ -114,10 +201,6 @@ def _reference(groups: Sequence[Group], against: str | None) -> Group:
 def _name(run: Run, by: Sequence[str]) -> str:
     values = {**run.config, "preset": run.preset, "name": run.name}
     return ", ".join(final.label_of(key, values[key]) if key != "name" else run.name for key in by)
-
-
-def _scaled(group: Group) -> dict[str, list[float]]:
-    return {task: [value / SCALE for value in values] for task, values in group.scores.items()}
 
 
 def _differences(groups: Sequence[Group]) -> None:

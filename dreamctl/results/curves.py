@@ -27,13 +27,22 @@ class Curve(NamedTuple):
     seeds: np.ndarray
 
 
-def evaluation_points(store: Store, run: Run, until: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Environment steps [K] and mean returns [K] of a run's evaluations during and at the end of training.
+Points = tuple[np.ndarray, np.ndarray]  # environment steps [K] and mean returns [K] of a run's evaluations
 
-    until: the last environment step of interest.
+
+def evaluations(store: Store, runs: Sequence[Run], until: int | None = None) -> dict[str, Points]:
+    """{run id: its evaluations during and at the end of training}, in the order of their steps.
+
+    One for each step: of two the later, which is the one at the end. until: the last environment step of interest.
     """
-    kept = [e for e in store.evaluations(run.id) if e.kind != "manual" and (until is None or e.env_steps <= until)]
-    return np.array([e.env_steps for e in kept], np.int64), np.array([e.mean for e in kept], np.float64)
+    points: dict[str, dict[int, float]] = {run.id: {} for run in runs}
+    for run_id, env_steps, mean in store.returns([run.id for run in runs]):
+        if until is None or env_steps <= until:
+            points[run_id][env_steps] = mean
+    return {
+        run_id: (np.array(list(own), np.int64), np.array(list(own.values()), np.float64))
+        for run_id, own in points.items()
+    }
 
 
 def random_return(store: Store, runs: Sequence[Run]) -> float | None:
@@ -48,17 +57,28 @@ def random_return(store: Store, runs: Sequence[Run]) -> float | None:
 
 
 def bin_width(runs: Sequence[Run]) -> int:
-    """Environment steps of a bin: the paper's 1e5, narrower for short runs, never below the evaluation distance."""
+    """Environment steps of a bin, one for a figure: the paper's 1e5, narrower for short runs.
+
+    Never below the distance of evaluations.
+    """
     shortest = min(run.steps for run in runs)
     finest = max(run.config["eval_every"] for run in runs)
     return max(finest, min(_BIN, shortest // _BINS))
 
 
-def aggregate(points: Sequence[tuple[np.ndarray, np.ndarray]], width: int) -> Curve:
-    """One curve from several seeds' (steps, returns); bin k holds the steps in ((k - 1) width, k width]."""
+def tolerance(runs: Sequence[Run]) -> int:
+    """How many environment steps an evaluation may come behind the one it was due at: it waits for an episode's end."""
+    return max(run.config["episode_length"] for run in runs) - 1
+
+
+def aggregate(points: Sequence[Points], width: int, late: int = 0) -> Curve:
+    """One curve from several seeds' (steps, returns); bin k holds the steps in ((k - 1) width, k width].
+
+    late: environment steps by which an evaluation may be late and still belong to the bin it was due in.
+    """
     per_seed = []
     for steps, values in points:
-        bins = -(-steps // width)
+        bins = np.maximum(1, -(-(steps - min(late, width - 1)) // width))
         per_seed.append({int(b): float(values[bins == b].mean()) for b in np.unique(bins)})
     edges = sorted(set().union(*per_seed))
     rows = [np.array([seed[b] for seed in per_seed if b in seed]) for b in edges]

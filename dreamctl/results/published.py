@@ -1,4 +1,8 @@
-"""Published scores: of Dreamer, its baselines and others, each with its source (data/published.csv)."""
+"""Published scores: of Dreamer, its baselines and others, each with its version, steps, inputs and source.
+
+The numbers are in data/published.csv. The submission gives means over tasks alone; scores by task are those of the
+camera-ready, which also has other lengths of training.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,29 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dreamctl.errors import BadInput
 from dreamctl.results.curves import Curve
 
-# The sources of final scores, by method: the tables of the paper's third version and the authors' baseline files.
+SUBMISSION, CAMERA_READY = "submission", "camera-ready"
+RELEASED = "released code, 2021"  # its curves, no version of the paper
+VERSIONS = (SUBMISSION, CAMERA_READY)
+_MEAN = "mean"  # the task of a mean over tasks
+_TASSA = "paper-v3-table (Tassa et al. 2018)"
+
+# The sources of final scores by task, by method: the camera-ready's tables and the authors' baseline files. Those of
+# D4PG and A3C are Tassa et al.'s, which both versions cite.
 _FINAL = {
     "dreamer": "paper-v3-table",
     "planet": "paper-v3-table",
-    "d4pg": "paper-v3-table (Tassa et al. 2018)",
-    "a3c": "paper-v3-table (Tassa et al. 2018)",
+    "d4pg": _TASSA,
+    "a3c": _TASSA,
     "slac": "official-baselines-2021 (Lee et al. 2019)",
 }
+_BOTH = ("d4pg", "a3c", "slac")  # what is not a version's own
+_STEPS = {"d4pg": 1_000_000_000}  # environment steps by the submission, where the camera-ready has others
+_INPUTS = {"a3c": "states"}  # the others see pixels
 _CURVES = "official-scores-2021"
+_NAMES = {"dreamer": "Dreamer", "planet": "PlaNet", "d4pg": "D4PG", "a3c": "A3C", "slac": "SLAC"}
 
 
 class Score(NamedTuple):
@@ -32,6 +48,32 @@ class Score(NamedTuple):
     std: float | None
     seeds: int | None
     source: str
+    version: str = CAMERA_READY
+
+    @property
+    def inputs(self) -> str:
+        """What the method sees."""
+        return _INPUTS.get(self.method, "pixels")
+
+    @property
+    def origin(self) -> str:
+        """Version, steps, inputs and source, in words."""
+        steps = "unknown steps" if self.env_steps is None else f"{power(self.env_steps)} environment steps"
+        return f"{self.version}, {steps}, from {self.inputs} ({self.source})"
+
+    @property
+    def label(self) -> str:
+        """For a legend: the method with its steps, and its inputs where they are not pixels."""
+        steps = [] if self.env_steps is None else [power(self.env_steps)]
+        inputs = [] if self.inputs == "pixels" else [self.inputs]
+        said = ", ".join(steps + inputs)
+        return _NAMES[self.method] + (f" ({said})" if said else "")
+
+
+def power(steps: int) -> str:
+    """Environment steps as in a legend: 1e8, 2.5e6."""
+    digits, exponent = f"{steps:e}".split("e")
+    return f"{float(digits):g}e{int(exponent)}"
 
 
 @cache
@@ -47,14 +89,35 @@ def scores() -> tuple[Score, ...]:
             float(row["std"]) if row["std"] else None,
             int(row["seeds"]) if row["seeds"] else None,
             row["source"],
+            SUBMISSION if row["source"].startswith("submission") else CAMERA_READY,
         )
         for row in csv.DictReader(text.splitlines())
     )
 
 
-def final(method: str) -> dict[str, float]:
-    """{task: final score} of a method, for the tasks that it was published for."""
-    return {s.task: s.mean for s in scores() if s.method == method and s.source == _FINAL.get(method)}
+def final(method: str, version: str = CAMERA_READY) -> dict[str, Score]:
+    """{task: final score} of a method in a version, for the tasks that it was published for; maybe none."""
+    check(version)
+    if version == SUBMISSION and method not in _BOTH:
+        return {}
+    found = {s.task: s for s in scores() if s.method == method and s.source == _FINAL.get(method)}
+    if version == CAMERA_READY:
+        return found
+    steps = _STEPS.get(method)
+    return {task: s._replace(version=version, env_steps=steps or s.env_steps) for task, s in found.items()}
+
+
+def average(method: str, version: str = CAMERA_READY) -> Score | None:
+    """A method's mean over its tasks: as the submission states it, of the camera-ready from its scores by task."""
+    by_task = final(method, version)
+    if version == SUBMISSION:
+        stated = [s for s in scores() if (s.task, s.method, s.version) == (_MEAN, method, SUBMISSION)]
+        if stated:
+            return stated[0]
+    if not by_task:
+        return None
+    first = next(iter(by_task.values()))
+    return first._replace(task=_MEAN, mean=float(np.mean([s.mean for s in by_task.values()])), std=None)
 
 
 def curve(task: str) -> Curve:
@@ -67,3 +130,19 @@ def curve(task: str) -> Curve:
         np.array([s.std for s in points]),
         np.array([s.seeds for s in points], np.int64),
     )
+
+
+def at(task: str, env_steps: int) -> Score | None:
+    """The released Dreamer's score at environment steps, between the points of its curve; None outside of it."""
+    points = curve(task)
+    if not len(points.steps) or not points.steps[0] <= env_steps <= points.steps[-1]:
+        return None
+    mean, std = (float(np.interp(env_steps, points.steps, values)) for values in (points.mean, points.std))
+    seeds = int(points.seeds[np.searchsorted(points.steps, env_steps)])
+    return Score(task, "dreamer", env_steps, mean, std, seeds, _CURVES, RELEASED)
+
+
+def check(version: str) -> None:
+    """Raises `BadInput` for what is no version of the paper."""
+    if version not in VERSIONS:
+        raise BadInput(f"--version is {' or '.join(VERSIONS)}, not {version!r}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dreamctl.errors import BadInput
 from dreamctl.results.cells import Choice, only_preset, short
-from dreamctl.store import Run, Store
+from dreamctl.store import Run, Store, where
 
 
 def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool = False) -> list[Run]:
@@ -20,7 +20,7 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
         runs = store.members(store.find_sweep(choice.sweep).id)
     else:
         runs = store.runs()
-    wanted = [run for run in runs if _fits(run, choice)]
+    wanted = [run for run in where.fit(runs, where.parse(choice.where)) if _fits(run, choice)]
     if not wanted:
         some = "like that " if runs else ""
         raise BadInput(f"no run {some}in {store.home}: dreamctl ls lists them")
@@ -31,9 +31,14 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
 
 def remarks(runs: Sequence[Run], until: int | None = None) -> list[str]:
     """Of runs that are drawn or compared: which are left out for want of an evaluation, which end early."""
-    waiting = [run.name for run in runs if run.score is None]
-    left_out = [f"not evaluated yet and left out: {', '.join(waiting)}"] if waiting else []
-    return left_out + short([run for run in runs if run.score is not None], until)
+    return waiting(runs) + short([run for run in runs if run.score is not None], until)
+
+
+def waiting(runs: Sequence[Run]) -> list[str]:
+    """A remark that names the runs without an evaluation; none if all have one."""
+    names = [run.name for run in runs if run.score is None]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return [f"not evaluated yet and left out: {', '.join(names[:5])}{more}"] if names else []
 
 
 def _fits(run: Run, choice: Choice) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
@@ -12,6 +13,8 @@ from sqlalchemy.orm import Session, defer
 from dreamctl.errors import UnknownRun
 from dreamctl.store.access import Access
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
+
+_MANY = 500  # values in one statement; databases have limits
 
 
 class Point(NamedTuple):
@@ -106,6 +109,20 @@ class Queries(Access):
     def evaluations(self, run_id: str) -> list[Evaluation]:
         """All evaluations, by environment steps."""
         return self._all(Evaluation, run_id, Evaluation.env_steps, Evaluation.created_at)
+
+    def returns(self, run_ids: Sequence[str]) -> Iterator[tuple[str, int, float]]:
+        """(run id, environment steps, mean return) of all evaluations but manual ones, in the order of their steps.
+
+        Of several at one step that at the end of training comes last.
+        """
+        columns = (Evaluation.run_id, Evaluation.env_steps, Evaluation.mean)
+        order = (Evaluation.env_steps, Evaluation.kind != "training", Evaluation.created_at)
+        with self._engine.connect() as connection:
+            for first in range(0, len(run_ids), _MANY):
+                some = Evaluation.run_id.in_(run_ids[first : first + _MANY])
+                statement = select(*columns).where(some, Evaluation.kind != "manual").order_by(*order)
+                for row in connection.execute(statement):
+                    yield row.run_id, row.env_steps, row.mean
 
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
         """All checkpoints that are kept, oldest first."""

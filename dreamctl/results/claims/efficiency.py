@@ -80,14 +80,14 @@ def _hours_ratio(witness: Witness) -> tuple[Interval, tuple[str, ...]]:
 
 def _early(witness: Witness, runs: list[Run], until: int) -> list[float]:
     """Each run's mean score over its evaluations up to `until`."""
-    scores = [curves.evaluation_points(witness.evidence.store, run, until)[1] for run in runs]
+    scores = [returns for _, returns in curves.evaluations(witness.evidence.store, runs, until).values()]
     return [float(of.mean()) for of in scores if len(of)]
 
 
 def _reaches(witness: Witness, runs: list[Run], target: float) -> float:
     """The part of the steps after which the mean curve of `runs` reaches a score; infinite if it does not."""
     steps = witness.evidence.steps
-    points = [curves.evaluation_points(witness.evidence.store, run, steps) for run in runs]
+    points = list(curves.evaluations(witness.evidence.store, runs, steps).values())
     curve = curves.aggregate(points, curves.bin_width(runs))
     above = curve.steps[curve.mean >= target]
     return float(above[0]) / steps if len(above) else _INFINITY

@@ -99,7 +99,7 @@ class Evidence:
     def _score(self, run: Run) -> float:
         if run.status == "finished" and run.steps == self.steps:
             return float(run.score or 0)
-        return float(curves.evaluation_points(self.store, run, self.steps)[1][-1])
+        return float(curves.evaluations(self.store, [run], self.steps)[run.id][1][-1])
 
     @cached_property
     def rates(self) -> dict[str, float]:

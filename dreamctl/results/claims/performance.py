@@ -93,7 +93,7 @@ def _average(witness: Witness, method: str, label: str, region: tuple[float, flo
 
 
 def _against_d4pg(witness: Witness) -> Measure:
-    scores = published.final("d4pg")
+    scores = {task: score.mean for task, score in published.final("d4pg").items()}
     samples = witness.by_task(sorted(scores))
     rows = [
         all_of(task, [Interval(*(value - scores[task] for value in contrast([(1.0, sample)])))])

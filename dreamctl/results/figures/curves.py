@@ -53,7 +53,8 @@ def learning_curve(store: Store, run: Run, path: Path) -> None:
 
 
 def _figure(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: Choice) -> tuple[Any, list[Row]]:
-    runs = [run for run in runs if len(curves.evaluation_points(store, run, choice.until)[0])]
+    points = curves.evaluations(store, runs, choice.until)
+    runs = [run for run in runs if len(points[run.id][0])]
     if not runs:
         raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
     lines: dict[tuple[str, Group], list[Run]] = {}

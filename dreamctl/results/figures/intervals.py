@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dreamctl.results import statistics
-from dreamctl.results.comparison import SCALE, Group
+from dreamctl.results.comparison import SCALE, Group, scaled
 from dreamctl.results.figures import style
 
 
@@ -22,13 +22,15 @@ def draw(groups: Sequence[Group], stem: Path) -> list[Path]:
     left, right = figure.subplots(1, 2)
     thresholds = np.linspace(0, 1, 101)
     rows: list[tuple[Any, ...]] = []
+    groups = [group for group in groups if group.iqm is not None]  # of what was published there are no single runs
     for place, group in enumerate(groups):
+        assert group.iqm is not None
         color = style.COLORS[place % len(style.COLORS)]
         low, high = group.interval or (group.iqm, group.iqm)
         left.barh(-place, high - low, left=low, height=0.6, color=color, alpha=0.4, linewidth=0)
         left.plot([group.iqm, group.iqm], [-place - 0.3, -place + 0.3], color=color, linewidth=1.5)
         rows.append(("iqm", group.name, "", group.iqm, low, high))
-        shares = statistics.profile({t: np.asarray(v) / SCALE for t, v in group.scores.items()}, thresholds)
+        shares = statistics.profile(scaled(group.scores), thresholds)
         right.step(thresholds * SCALE, shares, where="post", color=color, linewidth=1.2, label=group.name)
         rows += [("profile", group.name, t * SCALE, s, "", "") for t, s in zip(thresholds, shares, strict=True)]
     left.set_yticks([-place for place in range(len(groups))], [group.name for group in groups])

@@ -110,8 +110,8 @@ def require(rows: Sequence[Row], until: int | None) -> None:
 
 def line(axis: Any, store: Store, runs: Sequence[Run], names: tuple[str, str], color: str, choice: Choice) -> list[Row]:
     """Draw the mean of several seeds with its +-1 std band; returns what was drawn. names: task and label."""
-    points = [curves.evaluation_points(store, run, choice.until) for run in runs]
-    kept = [(run, point) for run, point in zip(runs, points, strict=True) if len(point[0])]
+    points = curves.evaluations(store, runs, choice.until)
+    kept = [(run, points[run.id]) for run in runs if len(points[run.id][0])]
     if not kept:
         return []
     width = choice.width or curves.bin_width([run for run, _ in kept])
@@ -134,9 +134,10 @@ def _rows(names: tuple[str, str], curve: curves.Curve, run: str = "") -> list[Ro
 
 def _reference(axis: Any, task: str, method: str) -> list[Row]:
     """The published final score of another method, a dashed line; nothing where there is none."""
-    score = published.final(method).get(task)
-    if score is None:
+    found = published.final(method).get(task)
+    if found is None:
         return []
+    score = found.mean
     label, color = _REFERENCES[method]
     axis.axhline(score, color=color, linewidth=1, linestyle="--", label=label)
     return [(task, label, "", "", score, "", "")]
@@ -170,7 +171,7 @@ def final_score(store: Store, runs: Sequence[Run], choice: Choice) -> tuple[floa
     """Mean and population std over seeds of the last evaluation, and how many seeds."""
     import numpy as np
 
-    scores = [points[1][-1] for run in runs if len((points := curves.evaluation_points(store, run, choice.until))[0])]
+    scores = [points[1][-1] for points in curves.evaluations(store, runs, choice.until).values() if len(points[0])]
     return (float(np.mean(scores)), float(np.std(scores)), len(scores)) if scores else (float("nan"), float("nan"), 0)
 
 
@@ -185,7 +186,7 @@ def _performance(store: Store, choice: Choice) -> Drawn:
             scores[style.METHODS[method]][task] = mean
     require([(label, task) for label, of in scores.items() for task in of], choice.until)
     if choice.published:
-        scores |= {"D4PG": published.final("d4pg"), "A3C": published.final("a3c")}
+        scores |= {label: {t: s.mean for t, s in published.final(label.lower()).items()} for label in ("D4PG", "A3C")}
     tasks = style.in_order({task for task, *_ in found.runs})
     return Drawn(*bars(tasks, scores), found.notes)
 
@@ -232,7 +233,7 @@ def bars(tasks: Sequence[str], scores: dict[str, dict[str, float]]) -> tuple[Any
 def published_performance() -> Drawn:
     """Figure 6 from published scores alone."""
     names = {"Dreamer": "dreamer", "PlaNet": "planet", "D4PG": "d4pg", "A3C": "a3c"}
-    scores = {label: published.final(method) for label, method in names.items()}
+    scores = {label: {t: s.mean for t, s in published.final(method).items()} for label, method in names.items()}
     return Drawn(*bars(sorted(scores["Dreamer"]), scores), [])
 
 

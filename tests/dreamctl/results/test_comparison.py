@@ -23,27 +23,89 @@ def runs(evaluated):
 
 
 def test_groups_scores_and_differences(store, runs):
-    best, other = comparison.compare(store, runs, ("horizon",))
+    best, other = comparison.compare(store, runs, ("horizon",)).groups
     assert (best.name, best.scores) == ("horizon=7", {"pendulum_swingup": [500.0]})
     assert (other.name, other.scores) == ("horizon=5", {"pendulum_swingup": [100.0, 300.0]})
-    assert (best.iqm, other.iqm) == (0.5, 0.2) and best.interval is None and other.interval == (0.1, 0.3)
+    assert (best.iqm, other.iqm) == (0.5, 0.2) and best.interval is None and other.interval.low < 0.1
+    assert (other.mean, other.difference, other.p) == (200, -300, pytest.approx(2 / 3))
     assert best.improvement is None and other.improvement == 0 and best.reference and not other.reference
-    assert comparison.compare(store, runs, ("horizon",), against="HORIZON=5")[1].reference
+    assert comparison.compare(store, runs, ("horizon",), against="HORIZON=5").groups[1].reference
     assert best.differs == {"horizon": [7]} and other.differs == {"horizon": [5]}
 
 
 def test_scores_at_a_step_and_against_a_group(store, runs):
-    best, other = comparison.compare(store, runs, ("horizon",), at=100, against="horizon=5")
+    best, other = comparison.compare(store, runs, ("horizon",), at=100, against="horizon=5").groups
     assert best.scores == {"pendulum_swingup": [400.0]} and best.improvement == 1
     assert other.scores == {"pendulum_swingup": [10.0, 20.0]} and other.improvement is None
 
 
 def test_against_what_was_published(store, runs):
     runs = runs[:3]
-    groups = {g.name: g for g in comparison.compare(store, runs, ("method",), against="published")}
-    assert groups["published"].scores == {"pendulum_swingup": [published.final("dreamer")["pendulum_swingup"]]}
+    groups = {g.name: g for g in comparison.compare(store, runs, ("method",), against="published").groups}
+    known = published.final("dreamer")["pendulum_swingup"].mean
+    assert groups["published"].scores == {"pendulum_swingup": [known]}
+    ours = groups["Dreamer"]
+    assert ours.improvement is None and ours.p is None and groups["published"].iqm is None  # no single runs to compare
+    assert ours.difference == pytest.approx(200 - known) and ours.difference_interval.low < 200 - known
     with pytest.raises(BadInput, match="nothing was published"):
         comparison.compare(store, runs, ("method",), at=100, against="published")
+
+
+def test_groups_are_compared_over_the_tasks_that_all_have(store, evaluated):
+    """Horizon 7 is not better for having run the easy task as well."""
+    runs = [evaluated({400: [300 + seed]}, seed=seed) for seed in range(3)]
+    runs += [evaluated({400: [200 + seed]}, seed=seed, horizon="7") for seed in range(3)]
+    runs += [evaluated({400: [900]}, seed=seed, horizon="7", task="walker_walk") for seed in range(3)]
+    found = comparison.compare(store, runs, ("horizon",))
+    assert [group.name for group in found.groups] == ["horizon=5", "horizon=7"]
+    assert found.tasks == ["pendulum_swingup"] and found.left_out == ["walker_walk"]
+    assert found.groups[1].scores == {"pendulum_swingup": [200, 201, 202]} and found.groups[1].p == pytest.approx(0.1)
+    with pytest.raises(BadInput, match="no task is in all of these groups"):
+        comparison.compare(store, [runs[0], runs[-1]], ("horizon",))
+
+
+def test_p_values_allow_for_the_choice_of_the_best_group(store, evaluated):
+    """Three pairs of three groups, two comparisons when the reference was named beforehand."""
+    runs = [
+        evaluated({400: [score + seed]}, seed=seed, horizon=horizon)
+        for horizon, score in (("5", 100), ("6", 300), ("7", 500))
+        for seed in range(4)
+    ]
+    best, _, worst = comparison.compare(store, runs, ("horizon",)).groups
+    assert worst.p == pytest.approx(3 * 2 / 70) and best.p is None
+    named = comparison.compare(store, runs, ("horizon",), against="horizon=7").groups[2]
+    assert named.p == pytest.approx(2 * 2 / 70)
+    assert named.improvement_interval.high < worst.improvement_interval.high
+
+
+def test_scores_of_shorter_runs_are_marked_or_left_out(store, evaluated):
+    runs = [evaluated({400: [300]}), evaluated({400: [320]}, seed=1), evaluated({80: [10]}, seed=2)]
+    with store._write() as session:
+        from dreamctl.store.models import Run
+
+        session.get_one(Run, runs[2].id).status = "failed"
+    runs[2] = store.get(runs[2].id)
+    (group,) = comparison.compare(store, runs, ("horizon",)).groups
+    assert [(one.run.id, one.env_steps, one.wanted) for one in group.short] == [(runs[2].id, 80, 400)]
+    assert len(group.scores["pendulum_swingup"]) == 3
+    (group,) = comparison.compare(store, runs, ("horizon",), complete=True).groups
+    assert group.scores == {"pendulum_swingup": [300, 320]} and not group.short
+    table = cli("compare", "--csv", store.home / "a.csv", home=store.home)
+    assert "walker" not in table.stderr and "shorter than 400 environment steps" in table.stderr
+    (row,) = csv.DictReader((store.home / "a.csv").open())
+    assert (row["seeds"], row["env_steps"], row["status"]) == ("3", "80", "failed")
+
+
+def test_where_narrows_every_command_that_reads(store, runs):
+    listed = cli("ls", "--where", "horizon=7", "--json", home=store.home)
+    assert [row["id"] for row in json.loads(listed.stdout)] == [runs[3].id]
+    both = cli("ls", "--where", "horizon=5,7", "--where", "seed=1", "--json", home=store.home)
+    assert [row["id"] for row in json.loads(both.stdout)] == [runs[2].id]
+    done = cli("compare", "--by", "horizon", "--where", "horizon=5", "--json", home=store.home)
+    assert [row["group"] for row in json.loads(done.stdout)] == ["horizon=5"]
+    bad = cli("ls", "--where", "horizn=5", home=store.home)
+    assert bad.returncode == 2 and "did you mean 'horizon'" in bad.stderr
+    assert "takes FIELD=VALUE" in cli("compare", "--where", "horizon", home=store.home).stderr
 
 
 @pytest.mark.parametrize(
@@ -64,7 +126,8 @@ def test_bad_input(store, runs, changes, message):
 def test_the_command(store, runs, tmp_path):
     table = cli("compare", "--by", "horizon", home=store.home)
     assert table.returncode == 0, table.stderr
-    assert "horizon=7" in table.stdout and "0.200 [0.100, 0.300]" in table.stdout
+    assert "horizon=7" in table.stdout and "0.200 [0.000, " in table.stdout
+    assert "no difference can be significant here: p is at least 0.67" in table.stderr
     assert "no interval for horizon=7: there is a task with a single seed" in table.stderr
     command = ["compare", "--by", "horizon", "--csv", tmp_path / "a.csv", "--json"]
     clash = cli(*command, "--plot", tmp_path / "a.png", home=store.home)
@@ -86,7 +149,7 @@ def test_the_command(store, runs, tmp_path):
 def test_the_picture_holds_the_numbers(store, runs, tmp_path):
     from dreamctl.results.figures import intervals
 
-    groups = comparison.compare(store, runs, ("horizon",))
+    groups = comparison.compare(store, runs, ("horizon",)).groups
     paths = intervals.draw(groups, tmp_path / "p")
     rows = list(csv.DictReader(paths[-1].open()))
     iqms = {r["group"]: float(r["value"]) for r in rows if r["what"] == "iqm"}

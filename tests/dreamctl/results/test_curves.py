@@ -37,7 +37,7 @@ def test_bins_without_evaluations_are_left_out():
 def test_evaluations_asked_for_by_a_user_are_no_part_of_the_curve(store, evaluated):
     run = evaluated({80: [10], 400: [20, 40]})
     store.record_evaluation(run.id, kind="manual", env_steps=80, seed=7, returns=[999.0])
-    steps, values = curves.evaluation_points(store, run)
+    steps, values = curves.evaluations(store, [run])[run.id]
     assert (steps.tolist(), values.tolist()) == ([80, 400], [10, 30])
 
 

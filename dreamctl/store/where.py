@@ -1,0 +1,56 @@
+"""Narrowing a list of runs by what they are: "FIELD=VALUE", several values with commas."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from dreamctl.errors import BadInput
+from dreamctl.store.identity import DEFAULTS
+from dreamctl.store.models import Run
+
+# What a run has beside its config's fields.
+_OWN = ("name", "task", "seed", "preset", "status", "tags", "host", "device", "git_commit")
+
+Conditions = Sequence[tuple[str, tuple[str, ...]]]
+
+
+def parse(texts: Sequence[str]) -> Conditions:
+    """Conditions from "FIELD=VALUE[,VALUE...]": a run must fit all, with one value of each. Raises `BadInput`."""
+    found = []
+    for text in texts:
+        field, equals, values = text.partition("=")
+        chosen = tuple(value.strip() for value in values.split(",") if value.strip())
+        if not equals or not chosen:
+            raise BadInput(f"--where takes FIELD=VALUE, not {text!r}")
+        if field not in DEFAULTS and field not in _OWN:
+            near = difflib.get_close_matches(field, [*DEFAULTS, *_OWN], n=1)
+            hint = f", did you mean {near[0]!r}?" if near else f": a config field, {', '.join(_OWN)}"
+            raise BadInput(f"--where: unknown field {field!r}{hint}")
+        found.append((field, chosen))
+    return found
+
+
+def fit(runs: Sequence[Run], conditions: Conditions) -> list[Run]:
+    """The runs that fit all conditions; those about a config field need runs with their config."""
+    return [run for run in runs if all(_holds(run, field, values) for field, values in conditions)]
+
+
+def needs_config(conditions: Conditions) -> bool:
+    """Whether `light` runs, which are without config, will not do."""
+    return any(field not in _OWN for field, _ in conditions)
+
+
+def _holds(run: Run, field: str, values: tuple[str, ...]) -> bool:
+    own = getattr(run, field) if field in _OWN else run.config.get(field)
+    return any(_same(one, text) for one in (own if isinstance(own, list) else [own]) for text in values)
+
+
+def _same(value: Any, text: str) -> bool:
+    """Whether a text means a value: 2e6 is 2000000, True is true."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(ValueError):
+            return float(text) == value
+    return str(value).lower() == text.lower()
