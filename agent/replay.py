@@ -9,11 +9,12 @@ hands pages out only as episodes arrive.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -36,6 +37,10 @@ class Episode(NamedTuple):
         return float(self.rewards.sum(dtype=np.float64))
 
 
+class DamagedEpisode(ValueError):
+    """An episode's file is not what was written, or is gone; the message is one line."""
+
+
 class Replay:
     """Episodes of one run, all of one length, in `folder` and in memory, the GPU's where they fit."""
 
@@ -49,17 +54,38 @@ class Replay:
         self.rewards = torch.empty(capacity, length, device=place)
         self.travels = place != device  # whether batches go from the host's memory to a GPU
         self.episodes = 0
+        self.digests: list[str] = []  # SHA-256 of their files
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, episode: Episode) -> None:
         """Keep an episode: on disk first, durably, then in memory."""
-        save_episode(self._path(self.episodes), episode)
-        self._remember(episode)
+        content = packed(episode)
+        files.write(self._path(self.episodes), content)
+        self._remember(episode, sha256(content).hexdigest())
 
-    def load(self, count: int) -> None:
-        """Read the first `count` episodes back from disk (of a run that goes on). Raises OSError, ValueError."""
+    def load(
+        self, count: int, digests: Sequence[str] = (), again: Callable[[int], Episode | None] = lambda index: None
+    ) -> None:
+        """Read the first `count` episodes back from disk (of a run that goes on).
+
+        digests: SHA-256 of their files, as far as they are on record. What is damaged is asked of `again`, by number,
+        and kept if it is what it was. Raises `DamagedEpisode`.
+        """
         for index in range(self.episodes, count):
-            self._remember(load_episode(self._path(index)))
+            digest = digests[index] if index < len(digests) else None
+            try:
+                content = self._path(index).read_bytes()
+                if digest is not None and sha256(content).hexdigest() != digest:
+                    raise DamagedEpisode(f"episode {self._path(index)} is damaged (its SHA-256 differs)")
+                self._remember(unpacked(content, self._path(index)), sha256(content).hexdigest())
+            except (DamagedEpisode, OSError) as error:
+                episode = again(index)
+                if episode is None or sha256(packed(episode)).hexdigest() != digest:
+                    if isinstance(error, DamagedEpisode):
+                        raise
+                    raise DamagedEpisode(f"episode {self._path(index)} cannot be read ({error.strerror})") from error
+                self.add(episode)
+                print(f"warning: episode {self._path(index)} was damaged: played again", file=sys.stderr, flush=True)
 
     def sample(self, index: int) -> Batch:
         """The batch of update number `index`: B sequences of L steps, uniform over all places that hold one."""
@@ -96,10 +122,15 @@ class Replay:
     def _moved(self, batch: Batch) -> Batch:
         return Batch(*(part.to(self.device, non_blocking=True) for part in batch))
 
-    def _remember(self, episode: Episode) -> None:
-        for store, part in zip((self.images, self.actions, self.rewards), episode, strict=True):
+    def _remember(self, episode: Episode, digest: str) -> None:
+        stores = (self.images, self.actions, self.rewards)
+        for store, part, name in zip(stores, episode, Episode._fields, strict=True):
+            if part.shape != store.shape[1:]:
+                wrong = f"{name} of shape {part.shape}, not {tuple(store.shape[1:])}"
+                raise DamagedEpisode(f"episode {self._path(self.episodes)} is damaged: {wrong}")
             store[self.episodes] = torch.from_numpy(part)
         self.episodes += 1
+        self.digests.append(digest)
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:06d}.npz"
@@ -112,20 +143,20 @@ def _place(device: str, size: int) -> str:
     return "cpu"
 
 
-def save_episode(path: Path, episode: Episode) -> None:
-    """Write an episode so that after a crash the file is whole or absent."""
+def packed(episode: Episode) -> bytes:
+    """An episode as the content of its file: the same episode gives the same bytes."""
     whole = io.BytesIO()
     np.savez_compressed(whole, **episode._asdict())
-    files.write(path, whole.getbuffer())
+    return whole.getvalue()
 
 
-def load_episode(path: Path) -> Episode:
-    """Inverse of `save_episode`; ValueError for a damaged file, OSError for an absent one."""
+def unpacked(content: bytes, path: Path) -> Episode:
+    """Inverse of `packed`; `DamagedEpisode` names `path`."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with np.load(io.BytesIO(content), allow_pickle=False) as data:
             return Episode(*(data[name] for name in Episode._fields))
-    except (BadZipFile, KeyError, EOFError) as error:
-        raise ValueError(f"damaged episode {path}: {error}") from error
+    except Exception as error:  # what NumPy raises for damaged files is not documented
+        raise DamagedEpisode(f"episode {path} is damaged ({type(error).__name__})") from error
 
 
 def stack(steps: Iterator[tuple[np.ndarray, np.ndarray, float]]) -> Episode:

@@ -178,10 +178,12 @@ class Run:
         self.seconds.clear()
 
     def random_episode(self) -> Episode:
-        """A seed episode."""
-        index, size = self.replay.episodes, self.environment.action_size
-        actor = random_actor(size, self.seed, index)
-        return play(self.environment, actor, seeds.integer(self.seed, "episode", index), size, self._tick)
+        """The next seed episode."""
+        return self._random(self.replay.episodes, self._tick)
+
+    def seed_episode(self, index: int) -> Episode | None:
+        """Episode number `index`, again, if it is a seed episode."""
+        return self._random(index, lambda: None) if index < self.config.seed_episodes else None
 
     def next_episode(self) -> Episode:
         """The agent's next episode: played now, or beside the updates."""
@@ -231,6 +233,7 @@ class Run:
                 "seed": self.seed,
                 "agent": self.agent.state_dict(),
                 "episodes": self.replay.episodes,
+                "digests": self.replay.digests,
                 "updates": self.updates,
                 "evaluated": self.evaluated,
                 "sums": self.sums,
@@ -241,14 +244,18 @@ class Run:
         self.recorder.checkpoint(self.env_steps, self.updates, path)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint of this task, config and seed; only the length of the run may differ."""
+        """Go on from a checkpoint of this task, config and seed; only the length of the run may differ.
+
+        Raises `DamagedEpisode` where episodes that it was learned from are not what they were; of those only seed
+        episodes can be played again without the parameters of their time.
+        """
         content = checkpoints.load(path, str(self.agent.device))
         content["config"] = dataclasses.replace(content["config"], steps=self.config.steps)
         for name, mine in (("task", self.task.name), ("seed", self.seed), ("config", self.config)):
             if content[name] != mine:
                 raise checkpoints.CheckpointError(f"checkpoint {path} belongs to another run: its {name} differs")
+        self.replay.load(content["episodes"], content.get("digests", ()), self.seed_episode)
         self.agent.load_state_dict(content["agent"])
-        self.replay.load(content["episodes"])
         self.updates, self.evaluated = content["updates"], content["evaluated"]
         self.sums, self.summed = content["sums"], content["summed"]
         for index, episodes, parameters in content.get("jobs", ()):
@@ -272,6 +279,11 @@ class Run:
         begin = time.perf_counter()
         yield
         self.seconds[phase] += time.perf_counter() - begin
+
+    def _random(self, index: int, tick: Callable[[], None]) -> Episode:
+        size = self.environment.action_size
+        actor = random_actor(size, self.seed, index)
+        return play(self.environment, actor, seeds.integer(self.seed, "episode", index), size, tick)
 
     def _waiting(self) -> None:
         self.recorder.progress(self.env_steps, self.updates)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
+from agent.patience import patiently
 from dreamctl.errors import BadInput
 from dreamctl.store import Checkpoint, Run, Store
+from dreamctl.store.database import may_recover
 
 
 def sha256(path: Path) -> str:
@@ -15,18 +18,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def newest_whole(store: Store, run: Run) -> tuple[Path | None, list[Path]]:
-    """The newest checkpoint whose file is as it was written, and the newer ones that are not.
-
-    None when there is no checkpoint: the run then starts again, and being deterministic loses nothing but time.
-    """
-    damaged: list[Path] = []
-    for checkpoint in reversed(store.checkpoints(run.id)):
+def newest_first(store: Store, run: Run) -> Iterator[tuple[Path, bool]]:
+    """The checkpoints of a run, newest first, and whether each file is as it was written."""
+    for checkpoint in reversed(patiently(lambda: store.checkpoints(run.id), may_recover)):
         path = store.file(run.id, checkpoint.path)
-        if path.is_file() and sha256(path) == checkpoint.sha256:
-            return path, damaged
-        damaged.append(path)
-    return None, damaged
+        yield path, path.is_file() and sha256(path) == checkpoint.sha256
 
 
 def best(store: Store, run: Run) -> Checkpoint | None:

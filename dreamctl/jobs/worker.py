@@ -143,7 +143,7 @@ class StoreRecorder:
             self._notes.append(write)
 
     def _prune(self) -> None:
-        kept = self.store.checkpoints(self.run.id)
+        kept = sorted(self.store.checkpoints(self.run.id), key=lambda checkpoint: checkpoint.created_at)
         best = files.best(self.store, self.run)
         for old in kept[:-_KEPT]:
             if best is None or old.path != best.path:
@@ -232,16 +232,26 @@ def _work(
 
 
 def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
-    """Train from the newest whole checkpoint on; how it ended: finished or stopped."""
+    """Train from the newest checkpoint on that is whole, as are its episodes; how it ended: finished or stopped.
+
+    Without one the run starts again, and being deterministic loses nothing but time.
+    """
     from agent import training
     from agent.config import Config
     from agent.device import resolve
+    from agent.replay import DamagedEpisode
 
-    checkpoint, damaged = patiently(lambda: files.newest_whole(store, run), may_recover)
-    for path in damaged:
-        _print(f"warning: checkpoint {path} is missing or corrupt, going back to an older one")
-    config, folder = Config.from_dict(run.config), store.workplace(run.id)
-    return training.train(run.task, config, run.seed, folder, recorder, resolve(device), checkpoint)
+    train = partial(training.train, run.task, Config.from_dict(run.config), run.seed)
+    folder, where = store.workplace(run.id), resolve(device)
+    for checkpoint, whole in files.newest_first(store, run):
+        if not whole:
+            _print(f"warning: checkpoint {checkpoint} is missing or corrupt: going back to one before it")
+            continue
+        try:
+            return train(folder, recorder, where, checkpoint)
+        except DamagedEpisode as error:
+            _print(f"warning: {error}: going back to a checkpoint before it")
+    return train(folder, recorder, where)
 
 
 def _reason(error: Exception) -> str:

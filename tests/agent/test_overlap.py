@@ -39,7 +39,8 @@ def test_overlapped_episodes_are_played_with_the_parameters_of_two_iterations_ag
         actor.load_vector(past[-2])
         past = [*past[1:], run.agent.vector()]
         mine = training.training_episode(actor, run.environment, 5, index)
-        theirs = replay.load_episode(folder / "episodes" / f"{index:06d}.npz")
+        path = folder / "episodes" / f"{index:06d}.npz"
+        theirs = replay.unpacked(path.read_bytes(), path)
         assert np.array_equal(mine.images, theirs.images) and np.array_equal(mine.actions, theirs.actions)
         run.replay.load(index + 1)
     assert_same(run.agent.state_dict(), parameters(recorder.files[-1]))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agent.config import make
-from agent.replay import Episode, Replay, load_episode, save_episode
+from agent.replay import DamagedEpisode, Episode, Replay, packed, unpacked
 from agent.rollout import play
 
 CONFIG = make(
@@ -100,13 +100,52 @@ def test_episodes_come_back_from_disk(replay, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(replay.sample(1), other.sample(1), strict=True))
 
 
-def test_a_damaged_episode_is_an_error(tmp_path):
-    path = tmp_path / "0.npz"
-    save_episode(path, episode(0))
+def _cut(content):
+    return packed(Episode(*(part[:1] for part in unpacked(content, "x"))))
+
+
+def _changed(content):
+    images, actions, rewards = unpacked(content, "x")
+    return packed(Episode(images, actions, rewards + 1))
+
+
+DAMAGES = {
+    "flipped": lambda content: content[:100] + bytes([content[100] ^ 1]) + content[101:],
+    "short": lambda content: content[:-40],
+    "empty": lambda content: b"",
+    "cut to a row": _cut,
+    "other rewards": _changed,
+}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["digest on record", "older checkpoint"])
+@pytest.mark.parametrize("damage", [*DAMAGES, "gone"])
+def test_a_damaged_episode_is_noticed_and_named(replay, tmp_path, damage, known):
+    """What is another whole episode is noticed where its digest is on record."""
+    path = tmp_path / "000001.npz"
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    other = Replay(tmp_path, CONFIG, 1, seed=0)
+    if damage == "other rewards" and not known:
+        return other.load(3)
+    with pytest.raises(DamagedEpisode, match="000001.npz (is damaged|cannot be read)"):
+        other.load(3, replay.digests if known else ())
+
+
+def test_a_damaged_episode_that_can_be_played_again_is_only_kept_when_it_is_the_same(replay, tmp_path, capsys):
+    path = tmp_path / "000001.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(DamagedEpisode):
+        Replay(tmp_path, CONFIG, 1, seed=0).load(3, replay.digests, lambda index: episode(0))
+    assert path.read_bytes() == whole[:-1]
+    other = Replay(tmp_path, CONFIG, 1, seed=0)
+    other.load(3, replay.digests, episode)
+    assert path.read_bytes() == whole and other.digests == replay.digests
+    assert "000001.npz was damaged: played again" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.tmp"))
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="damaged"):
-        load_episode(path)
 
 
 def test_memory_per_environment_step_is_as_documented(tmp_path):

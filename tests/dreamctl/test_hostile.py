@@ -55,7 +55,7 @@ def test_a_path_that_leaves_its_run_is_not_used(store, run, path):
     (store.folder(run.id) / "link").symlink_to(store.home.parent / "precious")
     path = path.format(outside=store.home.parent / "precious")
     rewrite(store, "UPDATE checkpoint SET path = ?", path)
-    for use in (lambda: files.newest_whole(store, run), lambda: files.choose(store, run, "latest")):
+    for use in (lambda: list(files.newest_first(store, run)), lambda: files.choose(store, run, "latest")):
         with pytest.raises(BadRecord):
             use()
     for use in (store.file, lambda run_id, path: store.record_artifact(run_id, path=path, kind="video")):
@@ -76,6 +76,7 @@ def test_pruning_checkpoints_unlinks_nothing_outside(store, run):
             path = store.folder(run.id) / "checkpoints" / f"{number}.pt"
             path.write_bytes(b"x")
             recorder.checkpoint(number, number, path)
+            recorder.flush()
     assert untouched(store)
 
 

@@ -1,4 +1,4 @@
-"""Training outlasts a database that is locked, a disk that is full or read-only; with real SQLite and file systems."""
+"""Training outlasts a database that is locked, a disk that is full or read-only, damaged episodes; all of them real."""
 
 import os
 import sqlite3
@@ -11,6 +11,7 @@ import pytest
 from agent import checkpoints, patience
 from dreamctl.jobs import worker
 from dreamctl.jobs.launch import spawn, submit
+from dreamctl.jobs.spec import with_steps
 from dreamctl.store import database, open_store
 from tests.agent.test_training import assert_same
 from tests.dreamctl.conftest import spec
@@ -146,3 +147,28 @@ def test_a_run_outlasts_a_home_that_becomes_read_only(whole, tmp_path):
     assert process.wait(120) == 0
     assert "Operation not permitted" in (folder / "log.txt").read_text()
     check(store, run, whole)
+
+
+@pytest.mark.parametrize(("episode", "back"), [(1, 240), (4, 160), (2, 0)])
+def test_a_run_goes_on_from_before_a_damaged_episode(whole, tmp_path, episode, back, capfd):
+    """Two seed episodes can be played again; of others what was learned from them is learned anew; all as it was."""
+    store = open_store(tmp_path)
+    run = submit(store, spec(steps="240"))
+    worker.work(store, run.id, "cpu")
+    path = store.folder(run.id) / f"episodes/{episode:06d}.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[:2000] + bytes([content[2000] ^ 16]) + content[2001:])
+    wanted = with_steps(store.get(run.id), ["steps=280"])
+    store.change_steps(run.id, wanted.config.to_dict(), wanted.digest)
+    capfd.readouterr()
+    worker.work(store, run.id, "cpu")
+    said = capfd.readouterr()
+    assert path.read_bytes() == content
+    assert f"{path.name} was damaged: played again" in said.err if back == 240 else f"{path} is damaged" in said.out
+    first = min(int(line.split()[0].replace(",", "")) for line in said.out.splitlines() if "train/return" in line)
+    assert first == back + 40
+    longer = submit(whole[0], spec(steps="280"))
+    worker.work(whole[0], longer.id, "cpu")
+    assert store.get(run.id).status == "finished", store.get(run.id).reason
+    assert_same(parameters(store, run), parameters(whole[0], longer))
+    assert known(store, run)[0] == known(whole[0], longer)[0]

@@ -242,18 +242,18 @@ def test_a_run_goes_on_from_its_newest_whole_checkpoint(store):
     run = submit(store, spec())
     attempt = store.claim(run.id, "cpu")
     paths = [store.folder(run.id) / f"{steps}.pt" for steps in (80, 160, 240)]
-    assert files.newest_whole(store, run) == (None, [])
+    assert list(files.newest_first(store, run)) == []
     for path in paths:
         path.write_text(path.name)
         known = dict(path=path.name, env_steps=int(path.stem), updates=1, bytes=1, sha256=files.sha256(path))
         store.record_checkpoint(run.id, attempt, **known)
-    assert files.newest_whole(store, run) == (paths[2], [])
+    assert next(files.newest_first(store, run)) == (paths[2], True)
     paths[2].write_text("torn")
-    assert files.newest_whole(store, run) == (paths[1], [paths[2]])
+    assert list(files.newest_first(store, run))[:2] == [(paths[2], False), (paths[1], True)]
     paths[1].unlink()
-    assert files.newest_whole(store, run) == (paths[0], [paths[2], paths[1]])
+    assert [whole for _, whole in files.newest_first(store, run)] == [False, False, True]
     paths[0].unlink()
-    assert files.newest_whole(store, run) == (None, paths[::-1])
+    assert [whole for _, whole in files.newest_first(store, run)] == [False, False, False]
 
 
 def test_an_unclaimed_run_is_ended_unless_a_sweep_has_it(store, sweep):
