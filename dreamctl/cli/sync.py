@@ -17,6 +17,7 @@ def sync(
     from dreamctl.results.figures import of_sweep
     from dreamctl.results.figures.curves import learning_curve
     from dreamctl.store import open_store
+    from dreamctl.store.database import shown
     from dreamctl.store.mirror import Mirror
 
     store = open_store(home, create=False)
@@ -26,5 +27,5 @@ def sync(
     mirror = Mirror(store, learning_curve, of_sweep)
     copied = mirror.follow() if follow else mirror.sync()
     typer.echo(
-        f"{copied.runs} run(s), {copied.points:,} points copied to {mirror.uri}" if copied else "already running"
+        f"{copied.runs} run(s), {copied.points:,} points copied to {shown(mirror.uri)}" if copied else "already running"
     )

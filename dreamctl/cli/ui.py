@@ -17,7 +17,7 @@ def ui(
     from dreamctl.cli.sync import sync
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
-    from dreamctl.store.mirror import check_unserved, serve
+    from dreamctl.store.tracking import check_unserved, serve
 
     store = open_store(home, create=False)
     if not store.runs():

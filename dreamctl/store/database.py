@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,9 +33,43 @@ def resolve_home(home: str | Path | None) -> Path:
     return Path(home or os.environ.get("DREAMCTL_HOME") or "runs").absolute()
 
 
-def resolve_url(home: Path) -> str:
-    """The database: DREAMCTL_DB, else dreamctl.db in the home."""
-    return os.environ.get("DREAMCTL_DB") or f"sqlite:///{home / 'dreamctl.db'}"
+def resolve_url(home: Path) -> URL:
+    """The database: DREAMCTL_DB, else dreamctl.db in the home. Raises `HomeError` for what is no URL."""
+    given = os.environ.get("DREAMCTL_DB")
+    return _parsed(given) if given else sqlite_url(home / "dreamctl.db")
+
+
+def sqlite_url(file: Path) -> URL:
+    """The URL of a SQLite file, whatever characters are in its path."""
+    return URL.create("sqlite", database=str(file))
+
+
+def shown(uri: str | URL) -> str:
+    """A URI as it may be printed: without password, and without options, which may hold one."""
+    try:
+        return make_url(uri).set(query={}).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return str(uri) if "@" not in str(uri) else "a URI"
+
+
+def hidden(text: str) -> str:
+    """A message without the passwords in DREAMCTL_DB and DREAMCTL_MLFLOW."""
+    for variable in ("DREAMCTL_DB", "DREAMCTL_MLFLOW"):
+        with suppress(ArgumentError, ValueError):
+            url = make_url(os.environ.get(variable) or "")
+            for secret in filter(None, (url.password, url.query.get("password"))):
+                text = text.replace(str(secret), "***").replace(quote(str(secret)), "***")
+    return text
+
+
+def _parsed(given: str) -> URL:
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):  # its message may hold the password
+        raise HomeError("DREAMCTL_DB is no URL of a database such as postgresql+psycopg://user@host/name") from None
+    if "@" in (url.host or ""):
+        raise HomeError("DREAMCTL_DB: an '@' in a password is written %40 in a URL")
+    return url
 
 
 def recorded_home() -> Path:
@@ -55,16 +89,12 @@ def prepare_home(home: Path) -> None:
         raise HomeError(f"cannot write to the home {home}: choose another with --home or DREAMCTL_HOME")
 
 
-def sqlite_file(url: str) -> Path | None:
-    """The file of a SQLite URL; None for other databases. Raises `HomeError` for what is no URL."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise HomeError(f"cannot open the run database {url}: {error}") from error
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+def sqlite_file(url: URL) -> Path | None:
+    """The file of a SQLite URL; None for other databases."""
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
-def connect(url: str, home: Path) -> Engine:
+def connect(url: URL, home: Path) -> Engine:
     """An engine on the database, migrated to the newest schema."""
     file = sqlite_file(url)
     if file is not None:
@@ -73,8 +103,8 @@ def connect(url: str, home: Path) -> Engine:
         engine = _engine(url)
         _migrate(engine, home)
     except (ArgumentError, DatabaseError, ImportError, OSError) as error:
-        cause = getattr(error, "orig", None) or error
-        raise HomeError(f"cannot open the run database {url}: {cause}") from error
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise HomeError(f"cannot open the run database {shown(url)}: {hidden(cause)}") from error
     return engine
 
 
@@ -103,8 +133,8 @@ def empty() -> Engine:
     return engine
 
 
-def _engine(url: str) -> Engine:
-    if not url.startswith("sqlite"):
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
         return create_engine(url)
     engine = create_engine(url, connect_args={"timeout": 30})
 

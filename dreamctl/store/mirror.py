@@ -1,4 +1,4 @@
-"""The mirror in MLflow: reads the run database, writes MLflow in large batches. The only module that imports mlflow.
+"""The mirror in MLflow: reads the run database, writes MLflow in large batches.
 
 One mirror at a time per home. It may be killed, be late or find MLflow emptied: the run database says how far each
 run has been copied (`Mirrored`), and what was sent twice after a crash MLflow stores once, because its SQL store keys
@@ -8,8 +8,6 @@ a metric by (run, key, timestamp, step, value) and skips rows that it has.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamctl.errors import BadInput, UnknownRun
-from dreamctl.store.database import refuse_network
+from dreamctl.errors import UnknownRun
+from dreamctl.store.database import hidden
 from dreamctl.store.models import Run, Sweep
 from dreamctl.store.store import Store
+from dreamctl.store.tracking import artifacts_at, open_client, uri
 
 _BATCH = 1000  # MLflow's limit of metrics in a request
 _SOON = 120.0  # seconds in which a stored run is expected to begin
@@ -65,7 +64,7 @@ class Mirror:
         with _only_one(self.store) as alone:
             if not alone:
                 return None
-            return self._pass(_client(self.store))
+            return self._pass(open_client(self.store))
 
     def follow(self) -> Copied | None:
         """Copy until no run goes on, and everything is copied; None when another mirror is at work.
@@ -78,7 +77,7 @@ class Mirror:
             with _only_one(self.store) as alone:
                 if not alone:
                     return total
-                client, total = _client(self.store), total or Copied()
+                client, total = open_client(self.store), total or Copied()
                 while True:
                     active = self._active()
                     copied = self._pass(client)
@@ -178,7 +177,7 @@ class Mirror:
         """The id of an experiment, made or taken out of the bin if need be."""
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            return client.create_experiment(name, str(self.store.place(f"mlartifacts/{name}")))
+            return client.create_experiment(name, artifacts_at(self.store.place(f"mlartifacts/{name}")))
         if experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
@@ -287,60 +286,7 @@ def _sweep_status(counts: Mapping[str, int]) -> str:
 
 
 def _complain(what: str, error: Exception) -> None:
-    print(f"{what} was not copied: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-
-
-def uri(store: Store) -> str:
-    """MLflow's tracking URI: DREAMCTL_MLFLOW, else a SQLite file in the home."""
-    return os.environ.get("DREAMCTL_MLFLOW") or f"sqlite:///{store.home / 'mlflow.db'}"
-
-
-def check_unserved(store: Store) -> None:
-    """Raises `BadInput` where MLflow is a server elsewhere."""
-    if uri(store).startswith("http"):
-        raise BadInput(f"MLflow is served already (DREAMCTL_MLFLOW): open {uri(store)}")
-
-
-def serve(store: Store, port: int) -> int:
-    """Run `mlflow server` over the home until it ends or Ctrl-C; returns its exit code."""
-    _initialise(store)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri(store)]
-    command += ["--artifacts-destination", str(store.home / "mlartifacts"), "--serve-artifacts"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    # a session of its own: Ctrl-C and SIGTERM are ours to pass on, to all of the server's processes at once
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    process = subprocess.Popen(command, env=dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true"), start_new_session=True)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-        return 0
-
-
-def _client(store: Store) -> Any:
-    """An MLflow client on the home's store."""
-    _initialise(store)
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=uri(store))
-
-
-def _initialise(store: Store) -> None:
-    """Create MLflow's schema and its default experiment, under a lock: MLflow itself does so without one.
-
-    Raises `HomeError` when that would be a SQLite file on a network file system.
-    """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    if "DREAMCTL_MLFLOW" in os.environ:
-        return
-    from filelock import FileLock
-
-    refuse_network(store.home, "set DREAMCTL_MLFLOW to the URI of an MLflow server or of a database that it has alone")
-    with FileLock(store.home / "mlflow.lock"):
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        SqlAlchemyStore(uri(store), str(store.home / "mlartifacts"))
+    print(f"{what} was not copied: {type(error).__name__}: {hidden(str(error))}", file=sys.stderr, flush=True)
 
 
 @contextmanager
