@@ -10,9 +10,7 @@ from agent import tasks
 from agent.config import Config, ConfigError, make
 from dreamctl.errors import BadInput
 from dreamctl.store import Run
-from dreamctl.store.identity import digest
-
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"  # of a run or a sweep
+from dreamctl.store.identity import NAME, digest
 
 
 @dataclass(frozen=True)

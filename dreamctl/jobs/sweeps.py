@@ -15,7 +15,8 @@ from typing import Any
 from agent.config import METHODS, OBJECTIVES, ConfigError, nearest
 from agent.tasks import TASKS, get
 from dreamctl.errors import BadInput, UnknownRun
-from dreamctl.jobs.spec import NAME, RunSpec, pairs, parse
+from dreamctl.jobs.spec import RunSpec, pairs, parse
+from dreamctl.store.identity import NAME
 
 _ALL_TASKS = tuple(sorted(TASKS))
 

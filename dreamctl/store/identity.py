@@ -1,4 +1,4 @@
-"""When two runs are the same."""
+"""What a run may be called, and when two are the same."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.config import Config
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"  # of a run or a sweep
 DEFAULTS = {f.name: f.default for f in fields(Config)}
 
 

@@ -1,0 +1,81 @@
+"""dreamctl export, dreamctl import: runs move between homes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dreamctl.cli.common import Home, Recorded, home_option, reading
+
+
+def export(
+    what: Annotated[list[str], typer.Argument(metavar="RUN|SWEEP...", help="Runs and sweeps, by name or id.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, a tar.")],
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="With checkpoints: to play and evaluate.")] = False,
+    replay: Annotated[bool, typer.Option("--replay", help="With checkpoints and episodes: to train on.")] = False,
+    home: Home = None,
+    recorded: Recorded = False,
+) -> None:
+    """Write runs to a file: config, metrics, evaluations, pictures, log; import reads it on another machine."""
+    from dreamctl.cli.queue import _resolve
+    from dreamctl.store import moving, open_store
+
+    store = open_store(reading(home, recorded), create=False)
+    runs: dict[str, None] = {}
+    sweeps = []
+    for reference in what:
+        members, sweep = _resolve(store, reference)
+        runs |= dict.fromkeys(run.id for run in members)
+        sweeps += [] if sweep is None else [store.find_sweep(sweep).id]
+    part = moving.Part(checkpoints or replay, replay)
+    with _bar("writing") as total:
+        moving.export(store, list(runs), sweeps, file.absolute(), part, _note, total)
+    typer.echo(
+        f"{len(runs)} run(s) in {file}, {file.stat().st_size / 2**20:.1f} MiB; there: dreamctl import {file.name}"
+    )
+
+
+def import_(
+    origin: Annotated[Path, typer.Argument(metavar="FILE|HOME", help="What export has written, or another home.")],
+    home: Home = None,
+) -> None:
+    """Bring in the runs of a file or of another home; what is here already stays, names that are taken change."""
+    from dreamctl.cli.sync import sync
+    from dreamctl.store import moving, open_store
+
+    store = open_store(home)
+    with _bar("reading") as total:
+        entered = moving.import_(store, origin.absolute(), typer.echo, total)
+    typer.echo(f"{len(entered)} run(s) imported into {store.home}")
+    if entered:
+        try:
+            sync(home=home)
+        except Exception as error:  # MLflow's own, of any kind: the runs are here, and the mirror can wait
+            _note(
+                f"not mirrored to MLflow yet ({' '.join(str(error).split())[:200]}): dreamctl sync{home_option(home)}"
+            )
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int], Callable[[int], None]]]:
+    """A progress bar of bytes, once it is told how many."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    errors = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
+
+        def total(size: int) -> Callable[[int], None]:
+            task = progress.add_task("", total=size)
+            return lambda done: progress.update(task, advance=done)
+
+        yield total

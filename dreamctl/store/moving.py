@@ -1,0 +1,163 @@
+"""`dreamctl export` and `import`: runs into a file, out of one, or out of another home.
+
+What is imported is unpacked and checked in a folder of its own in the home before anything of it is entered; then run
+by run, the files first, the records in one transaction. It may be broken off at any point and begun again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from hashlib import file_digest
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dreamctl.errors import BadInput
+from dreamctl.store import archive, database, strangers, transfer
+from dreamctl.store.access import Access
+from dreamctl.store.models import Checkpoint, Run, Sweep
+from dreamctl.store.transfer import Arrival, Part
+
+STAGE = ".moving-"  # how the folders begin in which this is done; one that is left over may be removed
+
+Say = Callable[[str], None]
+Total = Callable[[int], archive.Advance]  # told how many bytes there are to do
+
+
+def export(
+    store: Access, run_ids: Sequence[str], sweeps: Sequence[str], file: Path, part: Part, say: Say, total: Total
+) -> None:
+    """Write runs and sweeps (by id, with these of their runs) to a file. Raises `BadInput` where it cannot be made."""
+    if file.exists():
+        raise BadInput(f"{file} is there already: choose another file, or remove it")
+    try:
+        with tempfile.TemporaryDirectory(prefix=STAGE, dir=file.parent) as folder:
+            copied = Path(folder) / archive.DATABASE
+            with _fresh(copied) as records:
+                transfer.copy_records(store, records, run_ids, sweeps, part)
+            content = [(run_id, path) for run_id in run_ids for path in transfer.files(store, run_id, part)]
+            sizes = sum(store.file(*each).stat().st_size for each in content)
+            advance = total(sizes + copied.stat().st_size)
+            with (Path(folder) / "file").open("wb") as target:
+                packer = archive.Packer(target, advance)
+                for run_id, path in content:
+                    try:
+                        packer.add(store.file(run_id, path), f"{run_id}/{path}")
+                    except FileNotFoundError:  # a run that goes on drops checkpoints
+                        say(f"{run_id}/{path} has gone meanwhile")
+                packer.add(copied, archive.DATABASE)
+                packer.close()
+            (Path(folder) / "file").replace(file)
+    except OSError as error:
+        raise BadInput(f"cannot write {file} ({error.strerror}): choose another file, or make room") from error
+
+
+def import_(store: Access, origin: Path, say: Say, total: Total) -> list[str]:
+    """Bring in all runs of a file or of another home; returns the ids of those that brought something new.
+
+    Raises `BadInput`, `BadRecord`, `HomeError`; what has been entered until then stays.
+    """
+    if origin.is_dir() and not (origin / archive.DATABASE).is_file():
+        raise BadInput(f"there is no run database in {origin}: give a home, or a file that dreamctl export has written")
+    if not origin.exists():
+        raise BadInput(f"there is no {origin}")
+    if origin.is_dir() and origin.resolve() == store.home.resolve():
+        raise BadInput(f"{origin} is this home itself")
+    entered: list[str] = []
+    try:
+        with tempfile.TemporaryDirectory(prefix=STAGE, dir=store.home) as folder:
+            source = _opened(origin, Path(folder), total)
+            ids: dict[str, str] = {}
+            for run_id in _ids(source):
+                arrival = Arrival(source, store, run_id)
+                ids[run_id] = arrival.id
+                if not arrival.news:
+                    say(f"{arrival.name} ({arrival.id}) is here already")
+                    continue
+                _enter(arrival, Path(folder), origin.is_dir(), say)
+                entered.append(arrival.id)
+                renamed = f", there {arrival.row['name']}" if arrival.name != arrival.row["name"] else ""
+                say(f"{arrival.name} ({arrival.id}){renamed}: {'brought up to date' if arrival.known else 'imported'}")
+            with Session(source._engine) as session:
+                for sweep in session.scalars(select(Sweep).order_by(Sweep.created_at)).all():
+                    say(f"sweep {transfer.enter_sweep(source, store, sweep, ids)}")
+            source._engine.dispose()
+    except OSError as error:
+        raise BadInput(f"cannot import {origin} ({error.strerror or error}): make room, and import it again") from error
+    return entered
+
+
+def _opened(origin: Path, folder: Path, total: Total) -> Access:
+    """The home that is imported: its database a copy, checked and upgraded; its files there or unpacked in `folder`."""
+    copied = folder / archive.DATABASE
+    if not origin.is_dir():
+        archive.unpack(origin, folder, total(origin.stat().st_size))
+        return strangers.admit(copied, folder)
+    try:
+        with closing(sqlite3.connect(f"{(origin / archive.DATABASE).as_uri()}?mode=ro", uri=True)) as old:
+            with closing(sqlite3.connect(copied)) as new:
+                old.backup(new)  # with what is still in the write-ahead log
+    except sqlite3.Error as error:
+        raise BadInput(f"{origin / archive.DATABASE} cannot be read ({error})") from error
+    return strangers.admit(copied, origin)
+
+
+def _enter(arrival: Arrival, folder: Path, copy: bool, say: Say) -> None:
+    """The files and the records of one run; a checkpoint that is not what is on record of it is left out."""
+    source, run_id = arrival.source, arrival.row["id"]
+    stage = folder / f"{run_id}.entering"
+    for path in transfer.files(source, run_id, Part()):
+        (stage / path).parent.mkdir(parents=True, exist_ok=True)
+        if copy:
+            shutil.copy2(source.file(run_id, path), stage / path)
+        else:
+            source.file(run_id, path).replace(stage / path)
+    whole = []
+    with Session(source._engine) as session:
+        for checkpoint in session.scalars(select(Checkpoint).where(Checkpoint.run_id == run_id)):
+            if _sha256(stage / checkpoint.path) == checkpoint.sha256:
+                whole.append(checkpoint.path)
+            else:
+                say(f"{arrival.name}: checkpoint {checkpoint.path} is missing or damaged, and left out")
+                (stage / checkpoint.path).unlink(missing_ok=True)
+    arrival.enter(whole, lambda: _settle(stage, arrival))
+
+
+def _settle(stage: Path, arrival: Arrival) -> None:
+    """Move the files of a run to where they belong."""
+    folder = arrival.target.folder(arrival.id)
+    stage.mkdir(exist_ok=True)
+    if not folder.exists():
+        stage.rename(folder)
+        return
+    for path in sorted(path for path in stage.rglob("*") if path.is_file()):
+        target = arrival.target.file(arrival.id, path.relative_to(stage).as_posix())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+
+
+def _ids(store: Access) -> list[str]:
+    with Session(store._engine) as session:
+        return list(session.scalars(select(Run.id).order_by(Run.created_at, Run.id)))
+
+
+def _sha256(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _fresh(file: Path) -> Iterator[Access]:
+    """An empty database, a single file in the end."""
+    engine = database.connect(f"sqlite:///{file}", file.parent)
+    yield Access(file.parent, engine)
+    engine.dispose()
+    with closing(sqlite3.connect(file)) as raw:
+        raw.execute("PRAGMA journal_mode = DELETE")

@@ -1,0 +1,115 @@
+"""A run database that comes from somebody else: what is in it is checked before anything is done with it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import JSON, Boolean, Float, Integer, TypeDecorator, select
+from sqlalchemy.orm import Session
+
+from agent.config import Config, ConfigError
+from dreamctl.errors import BadRecord, HomeError
+from dreamctl.store import database, paths
+from dreamctl.store.access import Access
+from dreamctl.store.identity import NAME
+from dreamctl.store.models import STATUSES, Artifact, Base, Checkpoint, Evaluation, Run, Sweep
+
+_LISTS = ("tags", "returns")  # the JSON columns that hold no object
+
+
+def admit(file: Path, home: Path) -> Access:
+    """A database that is ours to change (a copy), checked and upgraded, as the records of the files in `home`.
+
+    Raises `BadRecord` for what no run of dreamctl leaves in a database, `HomeError` for what is none.
+    """
+    try:
+        with closing(sqlite3.connect(file)) as raw:
+            _only_tables(raw)
+        access = Access(home, database.connect(f"sqlite:///{file}", file.parent), read_only=True)
+        with closing(sqlite3.connect(file)) as raw:
+            _sound(raw)
+    except sqlite3.Error as error:
+        raise HomeError(f"{file.name} cannot be read as a run database ({error})") from error
+    _meant(access)
+    return access
+
+
+def _only_tables(raw: sqlite3.Connection) -> None:
+    """Nothing runs by itself when the database is read or upgraded: no triggers, no views, no foreign tables."""
+    raw.execute("PRAGMA trusted_schema = OFF")
+    known = {*Base.metadata.tables, "alembic_version"}
+    for kind, name, sql in raw.execute("SELECT type, name, sql FROM sqlite_master"):
+        plain = kind == "index" or kind == "table" and name in known and (sql or "").startswith("CREATE TABLE")
+        if not plain:
+            raise BadRecord(f"the database holds a {kind} {name!r}, which dreamctl makes none of: not imported")
+    if raw.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+        raise BadRecord("the database is damaged (PRAGMA integrity_check): not imported")
+
+
+def _sound(raw: sqlite3.Connection) -> None:
+    """Every value is of its column's type, every row belongs to something."""
+    for table, column, wrong in _conditions():
+        if raw.execute(f'SELECT 1 FROM "{table}" WHERE {wrong} LIMIT 1').fetchone():
+            raise BadRecord(f"the database holds a {column} in {table} that is none: not imported")
+    if raw.execute("PRAGMA foreign_key_check").fetchone():
+        raise BadRecord("the database holds records of a run that it does not have: not imported")
+
+
+def _conditions() -> Iterator[tuple[str, str, str]]:
+    """For each column: table, column, and what SQLite says of a value that is not of its type."""
+    for table in Base.metadata.sorted_tables:
+        for column in table.columns:
+            kind, name = column.type, f'"{column.name}"'
+            kind = kind.impl_instance if isinstance(kind, TypeDecorator) else kind
+            if isinstance(kind, Boolean):
+                right = f"{name} IN (0, 1)"
+            elif isinstance(kind, Integer):
+                right = f"typeof({name}) = 'integer'"
+            elif isinstance(kind, Float):
+                right = f"typeof({name}) IN ('real', 'integer') AND abs({name}) < 1e308"
+            elif isinstance(kind, JSON):
+                shape = "array" if column.name in _LISTS else "object"
+                right = f"typeof({name}) = 'text' AND json_valid({name}) AND json_type({name}) = '{shape}'"
+            else:
+                length = getattr(kind, "length", None)
+                right = f"typeof({name}) = 'text'" + (f" AND length({name}) <= {length}" if length else "")
+            nothing = f" OR {name} IS NULL" if column.nullable else ""
+            yield table.name, column.name, f"NOT coalesce(({right}){nothing}, 0)"
+
+
+def _meant(access: Access) -> None:
+    """Ids, names, states, configs and paths are such as dreamctl writes."""
+    with Session(access._engine) as session:
+        for run in session.scalars(select(Run).execution_options(yield_per=1000)):
+            paths.checked_id(run.id)
+            _checked_name(run.name)
+            if run.status not in STATUSES:
+                raise BadRecord(f"run {run.name} is {run.status!r}, which no run is: not imported")
+            try:
+                Config.from_dict(run.config)
+            except ConfigError as error:
+                raise BadRecord(f"run {run.name} has a config that cannot be used ({error}): not imported") from error
+            if not all(isinstance(tag, str) for tag in run.tags):
+                raise BadRecord(f"run {run.name} has tags that are none: not imported")
+        for sweep in session.scalars(select(Sweep)):
+            paths.checked_id(sweep.id)
+            _checked_name(sweep.name)
+        for table in (Artifact, Checkpoint):
+            for run_id, path in session.execute(select(table.run_id, table.path)):
+                access.file(run_id, path)
+        for run_id, checkpoint, video, returns in session.execute(
+            select(Evaluation.run_id, Evaluation.checkpoint, Evaluation.video, Evaluation.returns)
+        ):
+            for path in filter(None, (checkpoint, video)):
+                access.file(run_id, path)
+            if not returns or not all(type(value) in (int, float) for value in returns):
+                raise BadRecord("the database holds an evaluation without returns: not imported")
+
+
+def _checked_name(name: str) -> None:
+    if not re.fullmatch(NAME, name):
+        raise BadRecord(f"{name[:80]!r} is no name of a run or a sweep: not imported")

@@ -1,0 +1,172 @@
+"""Runs move between homes: their rows from one database to another, and which files go with them.
+
+A run is the same run wherever it is: by its id, and the moment that it was made. So what is copied twice is there
+once, and what has gone further elsewhere replaces what is here. An id or a name that another run has is changed.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.orm import Session
+
+from dreamctl.store.access import Access
+from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Run, Scalar, Sweep, SweepRun
+
+_CHUNK = 5000  # rows
+_EPISODE = re.compile(r"\d{6,}\.npz")
+_PROGRESS = ("env_steps", "updates", "attempt")
+_FOREIGN = ("pid", "process_started", "process_space", "scheduler_pid", "scheduler_started")  # mean nothing elsewhere
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a run is copied, beside its records and pictures."""
+
+    checkpoints: bool = True
+    replay: bool = True  # with it (and checkpoints) training can go on
+
+
+def files(store: Access, run_id: str, part: Part) -> list[str]:
+    """The files of a run that there are, as paths in its folder."""
+    with store._engine.connect() as connection:
+        kept = [row.path for row in connection.execute(select(Artifact.path).where(Artifact.run_id == run_id))]
+        if part.checkpoints:
+            kept += [row.path for row in connection.execute(select(Checkpoint.path).where(Checkpoint.run_id == run_id))]
+    if part.replay and store.file(run_id, "episodes").is_dir():
+        names = sorted(path.name for path in store.file(run_id, "episodes").iterdir())
+        kept += [f"episodes/{name}" for name in names if _EPISODE.fullmatch(name)]
+    return [path for path in dict.fromkeys([*kept, "log.txt"]) if store.file(run_id, path).is_file()]
+
+
+def copy_records(source: Access, target: Access, run_ids: Sequence[str], sweeps: Sequence[str], part: Part) -> None:
+    """Put runs and sweeps, with these members of theirs, into an empty database, as they are at one moment."""
+    with source._engine.connect() as connection, target._write() as session:
+        for table, key, chosen in (
+            *((Run, Run.id, run_ids), (Sweep, Sweep.id, sweeps)),
+            *((each, each.run_id, run_ids) for each in (Scalar, Evaluation, Artifact)),
+            *([(Checkpoint, Checkpoint.run_id, run_ids)] if part.checkpoints else []),
+            (SweepRun, SweepRun.sweep_id, sweeps),
+        ):
+            for one in chosen:
+                for rows in _chunks(connection, table, key == one):
+                    session.execute(insert(table), rows)
+
+
+class Arrival:
+    """A run of `source` on its way to `target`: under which id and name, and whether there is anything to do."""
+
+    def __init__(self, source: Access, target: Access, run_id: str) -> None:
+        self.source, self.target = source, target
+        with source._engine.connect() as connection:
+            self.row = dict(connection.execute(select(Run.__table__).where(Run.id == run_id)).mappings().one())
+        self.known = self._known()
+        self.id = self.known.id if self.known else self._free_id()
+        self.name = self.known.name if self.known else free_name(target, Run.name, self.row["name"])
+
+    @property
+    def news(self) -> bool:
+        """Whether the run is not there yet, has gone further where it comes from, or has files that are not there."""
+        here = self.known
+        if here is None or here.status == "running":
+            return here is None
+        theirs, ours = (self.row[key] for key in _PROGRESS), (getattr(here, key) for key in _PROGRESS)
+        come, are = tuple(theirs), tuple(ours)
+        missing = (not self.target.file(here.id, path).is_file() for path in files(self.source, self.row["id"], Part()))
+        return come > are or come == are and any(missing)
+
+    def enter(self, checkpoints: Iterable[str], before_commit: Callable[[], None]) -> None:
+        """Write the run's rows, of its checkpoints those at these paths, in one transaction."""
+        values = self.row | {"id": self.id, "name": self.name, "stop_requested": False} | dict.fromkeys(_FOREIGN)
+        if self.row["status"] == "running":
+            values |= {"status": "stopped", "reason": "it was running elsewhere when it was copied"}
+        whole = set(checkpoints)
+        with self.source._engine.connect() as connection, self.target._write() as session:
+            self._put(session, Run, [values])
+            for table in (Scalar, Artifact, Checkpoint):
+                for rows in _chunks(connection, table, table.run_id == self.row["id"]):
+                    rows = [row for row in rows if table is not Checkpoint or row["path"] in whole]
+                    self._put(session, table, [row | {"run_id": self.id} for row in rows])
+            self._enter_evaluations(connection, session)
+            before_commit()
+
+    def _enter_evaluations(self, connection: Connection, session: Session) -> None:
+        """Those of other moments than the ones that are there; a training run's replace the one of the same step."""
+        here = session.scalars(select(Evaluation).where(Evaluation.run_id == self.id)).all()
+        moments = {each.created_at for each in here}
+        for rows in _chunks(connection, Evaluation, Evaluation.run_id == self.row["id"]):
+            for row in (row for row in rows if row["created_at"] not in moments):
+                for old in here:
+                    if row["kind"] != "manual" and (old.kind, old.env_steps) == (row["kind"], row["env_steps"]):
+                        session.delete(old)
+                session.add(
+                    Evaluation(**{key: value for key, value in row.items() if key != "id"} | {"run_id": self.id})
+                )
+
+    def _put(self, session: Session, table: Any, rows: list[dict[str, Any]]) -> None:
+        """Insert rows, or change those of the same key."""
+        if rows:
+            columns = table.__table__.columns
+            keys = [column.name for column in columns if column.primary_key]
+            statement = self.target._insert(table.__table__)
+            changed = {c.name: statement.excluded[c.name] for c in columns if not c.primary_key}
+            session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+    def _known(self) -> Run | None:
+        """The same run, if it is there already, perhaps under an id that was changed."""
+        same = (Run.created_at == self.row["created_at"], Run.task == self.row["task"], Run.seed == self.row["seed"])
+        with Session(self.target._engine) as session:
+            found = session.scalars(select(Run).where(*same)).all()
+        return min(found, key=lambda run: run.id != self.row["id"], default=None)
+
+    def _free_id(self) -> str:
+        with self.target._engine.connect() as connection:
+            taken = connection.execute(select(Run.id).where(Run.id == self.row["id"])).first()
+        if taken is None and not self.target.folder(self.row["id"]).exists():
+            return self.row["id"]
+        return secrets.token_hex(4)
+
+
+def enter_sweep(source: Access, target: Access, sweep: Sweep, ids: dict[str, str]) -> str:
+    """Put a sweep with those of its runs that are in `ids` (their ids here) into a home; returns its name there.
+
+    The same sweep (of that name, made at that moment) gets the runs that it lacks.
+    """
+    with Session(target._engine) as session:
+        same = session.scalar(select(Sweep).where(Sweep.created_at == sweep.created_at, Sweep.spec == sweep.spec))
+        taken = session.get(Sweep, sweep.id) is not None
+    name = same.name if same else free_name(target, Sweep.name, sweep.name)
+    identifier = same.id if same else secrets.token_hex(4) if taken else sweep.id
+    with source._engine.connect() as connection:
+        member = select(SweepRun).where(SweepRun.sweep_id == sweep.id).order_by(SweepRun.position)
+        rows = [row for row in connection.execute(member).mappings() if row["run_id"] in ids]
+    with target._write() as session:
+        if same is None:
+            columns = {column.name: getattr(sweep, column.name) for column in Sweep.__table__.columns}
+            session.add(Sweep(**columns | {"id": identifier, "name": name, "mlflow_run": None}))
+            session.flush()
+        for row in rows:
+            session.merge(SweepRun(sweep_id=identifier, run_id=ids[row["run_id"]], position=row["position"]))
+    return name
+
+
+def free_name(store: Access, column: Any, name: str) -> str:
+    """A name, or with -2, -3, ... if it is taken."""
+    with store._engine.connect() as connection:
+        for number in range(1, 1_000_000):
+            wanted = name if number == 1 else f"{name[:190]}-{number}"
+            if connection.execute(select(column).where(column == wanted)).first() is None:
+                return wanted
+    raise AssertionError("a million runs of one name")
+
+
+def _chunks(connection: Connection, table: Any, condition: Any) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a table that fit, so many at a time."""
+    result = connection.execution_options(yield_per=_CHUNK).execute(select(table.__table__).where(condition))
+    for rows in result.mappings().partitions(_CHUNK):
+        yield [dict(row) for row in rows]

@@ -1,0 +1,273 @@
+"""export and import: what arrives is what left, goes on bit for bit, and nothing else gets in."""
+
+import io
+import json
+import shutil
+import sqlite3
+import subprocess
+import tarfile
+from contextlib import closing
+from hashlib import sha256
+
+import pytest
+
+from dreamctl.jobs import worker
+from dreamctl.jobs.launch import submit
+from dreamctl.jobs.scheduler import enroll
+from dreamctl.jobs.spec import with_steps
+from dreamctl.store import open_store
+from dreamctl.store.moving import Part, export, import_
+from tests.agent.test_training import assert_same
+from tests.dreamctl.conftest import cli, spec
+from tests.dreamctl.test_outlast import known, parameters
+
+
+def quiet(*_):
+    return lambda done: None
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory):
+    """A home with a finished run, a sweep of two that wait, and an evaluation on request."""
+    store = open_store(tmp_path_factory.mktemp("origin"))
+    run = submit(store, spec(steps="160"))
+    assert worker.work(store, run.id, "cpu").status == "finished"
+    store.record_evaluation(run.id, kind="manual", env_steps=160, seed=7, returns=[1.0, 2.0])
+    enroll(store, "mine", [spec(1), spec(2)], {"name": "mine"}, 3)
+    return store, store.get(run.id)
+
+
+@pytest.fixture(scope="module")
+def tar(origin, tmp_path_factory):
+    file = tmp_path_factory.mktemp("tar") / "runs.tar"
+    store, run = origin
+    export(store, [run.id], [], file, Part(), print, quiet)
+    return file
+
+
+def shown(home, name):
+    found = json.loads(cli("show", name, "--json", home=home).stdout)
+    found.pop("folder")
+    return found
+
+
+def test_a_run_arrives_as_it_left_and_trains_on_bit_for_bit(origin, tmp_path):
+    store, run = origin
+    done = cli("export", run.name, tmp_path / "x.tar", "--replay", home=store.home)
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run(["tar", "xf", tmp_path / "x.tar", "-C", tmp_path]).returncode == 0
+    assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=tmp_path).returncode == 0
+    done = cli("import", tmp_path / "x.tar", home=tmp_path / "there")
+    assert done.returncode == 0 and "points copied to sqlite" in done.stdout, done.stderr
+    assert shown(tmp_path / "there", run.name) == shown(store.home, run.name)
+    there = open_store(tmp_path / "there")
+    wanted = with_steps(run, ["steps=240"])
+    there.change_steps(run.id, wanted.config.to_dict(), wanted.digest)
+    worker.work(there, run.id, "cpu")
+    once = submit(there, spec(steps="240"))
+    worker.work(there, once.id, "cpu")
+    assert there.get(run.id).status == "finished", there.get(run.id).reason
+    assert_same(parameters(there, run), parameters(there, once))
+    assert known(there, run)[0] == known(there, once)[0]
+    # and back home, where it ended earlier
+    export(there, [run.id], [], tmp_path / "back.tar", Part(), print, quiet)
+    shutil.copytree(store.home, tmp_path / "home")
+    home = open_store(tmp_path / "home")
+    assert import_(home, tmp_path / "back.tar", print, quiet) == [run.id]
+    assert home.get(run.id).env_steps == 240 and known(home, run)[0] == known(there, run)[0]
+    assert [e.seed for e in home.evaluations(run.id) if e.kind == "manual"] == [7]
+    assert import_(home, tmp_path / "back.tar", print, quiet) == []
+
+
+def test_without_checkpoints_it_is_small_and_brings_what_was_asked_for(origin, tar, tmp_path):
+    store, run = origin
+    export(store, [run.id], [], tmp_path / "small.tar", Part(False, False), print, quiet)
+    with tarfile.open(tmp_path / "small.tar") as small:
+        names = small.getnames()
+    assert not any("checkpoints" in name or "episodes" in name for name in names)
+    assert f"{run.id}/log.txt" in names or not (store.folder(run.id) / "log.txt").exists()
+    there = open_store(tmp_path / "there")
+    assert import_(there, tmp_path / "small.tar", print, quiet) == [run.id]
+    assert there.checkpoints(run.id) == [] and len(there.evaluations(run.id)) == len(store.evaluations(run.id))
+    assert import_(there, tar, print, quiet) == [run.id]  # the rest
+    assert known(there, run) == known(store, run)
+    assert import_(there, tar, print, quiet) == []
+    assert {path.name for path in there.home.iterdir()} == {"dreamctl.db", run.id} | {
+        path.name for path in there.home.iterdir() if path.name.startswith("dreamctl.")
+    }
+
+
+def test_two_homes_become_one_and_names_and_ids_that_clash_change(origin, tmp_path):
+    store, run = origin
+    there = open_store(tmp_path / "there")
+    other = submit(there, spec(5, steps="160"))
+    with closing(sqlite3.connect(there.home / "dreamctl.db")) as raw, raw:
+        raw.execute("UPDATE run SET id = ?, name = ?", (run.id, run.name))
+    (there.folder(other.id)).rename(there.folder(run.id))
+    enroll(there, "mine", [spec(6)], {"name": "other"}, 3)
+    said = []
+    assert len(import_(there, store.home, said.append, quiet)) == 3
+    runs = {r.name: r for r in there.runs()}
+    moved = runs[run.name + "-2"]
+    assert moved.id != run.id and there.get(run.id).seed == 5
+    assert known(there, moved) == known(store, run)
+    assert [r.seed for r in there.members(there.find_sweep("mine").id)] == [6]
+    assert [r.seed for r in there.members(there.find_sweep("mine-2").id)] == [1, 2]
+    before = [(r.id, r.name) for r in there.runs()]
+    assert import_(there, store.home, said.append, quiet) == []
+    assert [(r.id, r.name) for r in there.runs()] == before and len(there.sweeps()) == 2
+
+
+def test_a_home_of_an_older_schema_is_upgraded_in_a_copy(tmp_path):
+    old = open_store(tmp_path / "old")
+    run = submit(old, spec())
+    old._engine.dispose()
+    with closing(sqlite3.connect(old.home / "dreamctl.db")) as raw, raw:
+        for table, column in (("run", "process_space"), ("run", "job"), ("sweep", "stopped")):
+            raw.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        raw.execute("UPDATE alembic_version SET version_num = '0002'")
+    before = sha256((old.home / "dreamctl.db").read_bytes()).digest()
+    there = open_store(tmp_path / "there")
+    assert import_(there, old.home, print, quiet) == [run.id]
+    assert there.get(run.id).config == run.config
+    assert sha256((old.home / "dreamctl.db").read_bytes()).digest() == before
+
+
+def test_a_run_that_goes_on_elsewhere_arrives_stopped(tmp_path):
+    store, there = open_store(tmp_path / "a"), open_store(tmp_path / "b")
+    run = submit(store, spec())
+    store.claim(run.id, "cpu")
+    import_(there, store.home, print, quiet)
+    assert there.get(run.id).status == "stopped" and there.get(run.id).pid is None
+    assert store.get(run.id).status == "running"
+
+
+def altered(tar, target, change):
+    """A copy of an export with other members; its digests are right."""
+    with tarfile.open(tar) as old:
+        members = {m.name: old.extractfile(m).read() for m in old.getmembers() if m.name != "SHA256SUMS"}
+    extra = change(members) or []
+    sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in members.items()).encode()
+    with tarfile.open(target, "w") as new:
+        for name, content in [*members.items(), ("SHA256SUMS", sums)]:
+            for member in extra if name == "SHA256SUMS" else []:
+                new.addfile(member, io.BytesIO(bytes(member.size)))
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            new.addfile(member, io.BytesIO(content))
+    return target
+
+
+def link(kind, to):
+    def change(members):
+        member = tarfile.TarInfo(next(iter(members)).split("/")[0] + "/link")
+        member.type, member.linkname = kind, to
+        return [member]
+
+    return change
+
+
+def sql(*statements):
+    def change(members):
+        import tempfile
+
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(members["dreamctl.db"])
+            file.flush()
+            with closing(sqlite3.connect(file.name)) as raw, raw:
+                for statement in statements:
+                    raw.execute(statement)
+            members["dreamctl.db"] = open(file.name, "rb").read()
+
+    return change
+
+
+def member(name):
+    return lambda members: members.update({name: b"x"})
+
+
+HOSTILE = {
+    "a path upwards": member("../evil"),
+    "an absolute path": member("/tmp/evil"),
+    "a path upwards in a run": member("0123abcd/../../evil"),
+    "what belongs to no run": member("evil"),
+    "another home's file": member("mlartifacts/evil"),
+    "a symbolic link": link(tarfile.SYMTYPE, "/etc"),
+    "a hard link": link(tarfile.LNKTYPE, "/etc/passwd"),
+    "a device": link(tarfile.CHRTYPE, ""),
+    "a trigger": sql("CREATE TRIGGER t AFTER INSERT ON run BEGIN DELETE FROM run; END"),
+    "a view": sql("CREATE VIEW v AS SELECT * FROM run"),
+    "an unknown table": sql("CREATE TABLE extra (x)"),
+    "an id that is a path": sql("PRAGMA foreign_keys=OFF", "UPDATE run SET id = '../../x'"),
+    "a name that is none": sql("UPDATE run SET name = '\x1b[2J'"),
+    "a checkpoint elsewhere": sql("UPDATE checkpoint SET path = '../../../etc/passwd' WHERE rowid = 1"),
+    "a picture elsewhere": sql("UPDATE artifact SET path = '/etc/passwd' WHERE rowid = 1"),
+    "a video elsewhere": sql("UPDATE evaluation SET video = '../../x'"),
+    "steps that are text": sql("UPDATE run SET steps = 'many'"),
+    "no config": sql("UPDATE run SET config = 'null'"),
+    "a config of another program": sql("""UPDATE run SET config = '{"a": 1}'"""),
+    "tags that are none": sql("UPDATE run SET tags = '[1]'"),
+    "an infinite metric": sql("UPDATE scalar SET value = 9e999"),
+    "a status that is none": sql("UPDATE run SET status = 'gone'"),
+    "records of no run": sql("PRAGMA foreign_keys=OFF", "UPDATE scalar SET run_id = 'aaaaaaaa'"),
+    "a schema of the future": sql("UPDATE alembic_version SET version_num = '9999'"),
+    "no database": lambda members: members.pop("dreamctl.db") and None,
+    "another file as database": lambda members: members.update({"dreamctl.db": b"x" * 9000}),
+}
+
+
+@pytest.mark.parametrize("attack", HOSTILE)
+def test_nothing_hostile_gets_in(tar, tmp_path, attack):
+    home = tmp_path / "a" / "home"
+    store = open_store(home)
+    file = altered(tar, tmp_path / "hostile.tar", HOSTILE[attack])
+    from dreamctl.errors import DreamctlError
+
+    with pytest.raises(DreamctlError) as refused:
+        import_(store, file, print, quiet)
+    assert len(str(refused.value).splitlines()) == 1, attack
+    assert store.runs() == [] and all(path.name.startswith("dreamctl.") for path in home.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "hostile.tar"}
+
+
+@pytest.mark.parametrize("where", [100, 5000, 0.5, -1, -3000])
+def test_a_file_that_is_damaged_or_cut_is_refused(tar, tmp_path, where):
+    content = tar.read_bytes()
+    at = int(where * len(content)) if isinstance(where, float) else where
+    damaged = tmp_path / "damaged.tar"
+    store = open_store(tmp_path / "home")
+    from dreamctl.errors import DreamctlError
+
+    for changed in (content[:at], content[:at] + bytes([content[at] ^ 1]) + content[at:][1:]):
+        damaged.write_bytes(changed)
+        if at == -1:  # within what fills the last block up
+            continue
+        with pytest.raises(DreamctlError):
+            import_(store, damaged, print, quiet)
+        assert store.runs() == []
+
+
+def test_a_checkpoint_that_is_not_what_is_on_record_is_left_out(origin, tmp_path):
+    store, run = origin
+    shutil.copytree(store.home, tmp_path / "copy")
+    first, *rest = store.checkpoints(run.id)
+    (tmp_path / "copy" / run.id / first.path).write_bytes(b"x")
+    there, said = open_store(tmp_path / "there"), []
+    import_(there, tmp_path / "copy", said.append, quiet)
+    assert [c.path for c in there.checkpoints(run.id)] == [c.path for c in rest]
+    assert any(first.path in line and "left out" in line for line in said)
+    assert not (there.folder(run.id) / first.path).exists()
+
+
+def test_what_cannot_be_done_is_one_line(origin, tar, tmp_path):
+    store, run = origin
+    for arguments, message in (
+        (["export", run.name, tar, "--home", store.home], "is there already"),
+        (["export", "nothing", tmp_path / "x.tar", "--home", store.home], "no run 'nothing'"),
+        (["export", run.name, tmp_path / "none" / "x.tar", "--home", store.home], "cannot write"),
+        (["import", tmp_path / "none.tar", "--home", tmp_path / "h"], "there is no"),
+        (["import", tmp_path, "--home", tmp_path / "h"], "there is no run database in"),
+        (["import", store.home, "--home", store.home], "is this home itself"),
+    ):
+        done = cli(*arguments)
+        assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
