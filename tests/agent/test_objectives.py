@@ -83,11 +83,12 @@ def test_info_nce_of_a_state_model_that_knows_nothing_is_the_log_of_the_number_o
 
 
 def test_info_nce_survives_cancellation_in_float32():
-    """States far from the origin, a small standard deviation: the expanded square alone would lose the digits."""
+    """States far from the origin and near each other, a small standard deviation: the square would lose the digits."""
     torch.manual_seed(0)
-    states = 100 + torch.randn(8, 30)
+    states = 100 + 0.05 * torch.randn(8, 30)
     mean, std = states + 0.1 * torch.randn(8, 30), torch.full((8, 30), 0.1)
     exact = info_nce(states.double(), mean.double(), std.double())
+    assert exact > 0.1
     assert info_nce(states, mean, std).item() == pytest.approx(exact.item(), rel=1e-5)
 
 
