@@ -156,7 +156,7 @@ def _sha256(path: Path) -> str | None:
 @contextmanager
 def _fresh(file: Path) -> Iterator[Access]:
     """An empty database, a single file in the end."""
-    engine = database.connect(f"sqlite:///{file}", file.parent)
+    engine = database.connect(database.sqlite_url(file), file.parent)
     yield Access(file.parent, engine)
     engine.dispose()
     with closing(sqlite3.connect(file)) as raw:

@@ -29,7 +29,7 @@ def admit(file: Path, home: Path) -> Access:
     try:
         with closing(sqlite3.connect(file)) as raw:
             _only_tables(raw)
-        access = Access(home, database.connect(f"sqlite:///{file}", file.parent), read_only=True)
+        access = Access(home, database.connect(database.sqlite_url(file), file.parent), read_only=True)
         with closing(sqlite3.connect(file)) as raw:
             _sound(raw)
     except sqlite3.Error as error:
