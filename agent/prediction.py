@@ -22,14 +22,15 @@ class Prediction(NamedTuple):
     """truth and model: [T, S, S, 3] uint8, T <= LENGTH. The model's first CONTEXT images are of posteriors, the others
     of priors, rolled out with the recorded actions.
 
-    The errors are mean squared errors of pixels in [0, 1] after the context: of those images (open loop), and of one
-    step of the prior from each posterior (one step).
+    The errors are mean squared errors of pixels in [0, 1] after the context: of those images (open loop), of one step
+    of the prior from each posterior (one step), and, to hold them against, of the mean of the true images.
     """
 
     truth: np.ndarray
     model: np.ndarray
     one_step_error: float
     open_loop_error: float
+    mean_image_error: float
 
 
 @torch.inference_mode()
@@ -61,4 +62,5 @@ def predict(agent: Dreamer, episode: Episode, generator: torch.Generator) -> Pre
         return float((prediction - truth)[CONTEXT:].square().mean())
 
     pixels = (model * 255).round().to(torch.uint8).cpu().numpy()
-    return Prediction(episode.images[:LENGTH], pixels, error(decode(prior)), error(model))
+    still = truth[CONTEXT:].mean(0, keepdim=True)
+    return Prediction(episode.images[:LENGTH], pixels, error(decode(prior)), error(model), error(still))

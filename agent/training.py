@@ -217,6 +217,7 @@ class Run:
             errors = {
                 "model/one_step_error": prediction.one_step_error,
                 "model/open_loop_error": prediction.open_loop_error,
+                "model/mean_image_error": prediction.mean_image_error,
             }
             self._record(env_steps, errors)
             self.recorder.prediction(env_steps, prediction.truth, prediction.model)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from dreamctl.cli import compare, eval, ls, methods, move, plot, queue, run, show, sweep, sync, ui
+from dreamctl.cli import compare, eval, ls, methods, move, plot, queue, report, run, show, sweep, sync, ui
 from dreamctl.errors import DreamctlError
 
 app = typer.Typer(
@@ -18,7 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(run.run, sweep.sweep, queue.status, eval.eval_, ls.ls, show.show, queue.logs, compare.compare, methods.methods),
+    *(run.run, sweep.sweep, queue.status, eval.eval_, ls.ls, show.show, queue.logs),
+    *(compare.compare, report.report, methods.methods),
     *(queue.stop, queue.pause, queue.resume, queue.retry, queue.rm, move.export, move.import_, sync.sync, ui.ui),
 ):
     app.command(command.__name__.rstrip("_"))(command)

@@ -14,8 +14,8 @@ def sync(
     home: Home = None,
 ) -> None:
     """Bring MLflow up to date with the run database (runs do this by themselves)."""
-    from dreamctl.results.figures import of_sweep
     from dreamctl.results.figures.curves import learning_curve
+    from dreamctl.results.report import of_sweep
     from dreamctl.store import open_store
     from dreamctl.store.database import shown
     from dreamctl.store.mirror import Mirror

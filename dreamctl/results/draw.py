@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.config import nearest
+from dreamctl.errors import BadInput
 from dreamctl.results.cells import Choice
-from dreamctl.results.figures import paper, pictures
+from dreamctl.results.figures import FIGURES, paper, pictures
 from dreamctl.store import Store
 
 FORMATS = ("png", "pdf", "svg")
@@ -14,13 +16,19 @@ FORMATS = ("png", "pdf", "svg")
 
 def draw(store: Store, name: str, choice: Choice, folder: Path, formats: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Draw a figure of the paper into FOLDER/NAME.*; returns the files and remarks. Raises `BadInput`."""
-    if name == "figure2":
-        drawn = pictures.observations()
-    elif name == "figure5":
-        drawn = pictures.predictions(store, choice)
-    else:
-        drawn = paper.draw(store, name, choice)
+    drawn = make(store, name, choice)
     return paper.save(drawn, folder / name, formats), drawn.notes
+
+
+def make(store: Store, name: str, choice: Choice) -> paper.Drawn:
+    """A figure of the paper, with the table of what it shows and remarks. Raises `BadInput`."""
+    if name not in FIGURES:
+        raise BadInput(f"unknown figure {name!r}{nearest(name, FIGURES)}; figures: {', '.join(FIGURES)}")
+    if name == "figure2":
+        return pictures.observations()
+    if name == "figure5":
+        return pictures.predictions(store, choice)
+    return paper.draw(store, name, choice)
 
 
 def draw_published(folder: Path, formats: Sequence[str]) -> list[Path]:

@@ -51,6 +51,7 @@ def test_errors_are_of_the_pixels_after_the_context(agent):
     assert len(got.model) == 12
     difference = (got.model[CONTEXT:].astype(float) - got.truth[CONTEXT:]) / 255
     assert got.open_loop_error == pytest.approx((difference**2).mean(), rel=1e-2)  # the pictures are rounded
+    assert got.mean_image_error == pytest.approx((got.truth[CONTEXT:] / 255).var(axis=0).mean(), rel=1e-4)
 
 
 def test_predictions_are_those_of_single_steps(agent):

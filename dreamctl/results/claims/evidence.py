@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from dreamctl.results.claims.measure import SEEDS
 from dreamctl.store import Run, Store
 
 TASKS = BUILT_IN["performance"][1].tasks  # all 20
+SEEDS_OF = {"action-repeat": 2}  # of a cell (Figure 11); 3 elsewhere
 _VARIED = ("method", "objective", "horizon", "action_repeat")
 
 
@@ -28,6 +30,17 @@ class Cell(NamedTuple):
     objective: str
     horizon: int
     action_repeat: int
+
+
+class Lacking(NamedTuple):
+    """cells: each of a sweep's, and whether it has enough seeds; runs: that are missing, of `of`, and of which tasks;
+    empty: cells without any run."""
+
+    cells: list[tuple[Cell, bool]]
+    runs: int
+    of: int
+    tasks: list[str]
+    empty: int
 
 
 class Evidence:
@@ -119,6 +132,22 @@ class Evidence:
         """Whether this is the setting of the paper: its hyper-parameters and the length of its runs."""
         paper = make("paper")
         return self.settings == json.loads(_settings(paper.to_dict())) and self.steps >= paper.steps
+
+    def lacking(self, sweep: str) -> Lacking:
+        """What a built-in sweep lacks: how many of its runs, of which tasks, how many cells have none at all."""
+        part, enough = BUILT_IN[sweep][1], SEEDS_OF.get(sweep, SEEDS)
+        cells, tasks, runs, empty = [], set(), 0, 0
+        for task, point in itertools.product(part.tasks, itertools.product(*part.grid.values())):
+            axes: dict[str, Any] = {
+                key: int(value) if value.isdigit() else value for key, value in zip(part.grid, point, strict=True)
+            }
+            cell = self.cell(task, **axes)
+            seeds = len(self.cells.get(cell, ()))
+            cells.append((cell, seeds >= enough))
+            runs += max(0, enough - seeds)
+            empty += not seeds
+            tasks |= {task} if seeds < enough else set()
+        return Lacking(cells, runs, enough * len(cells), sorted(tasks), empty)
 
     def command(self, sweep: str, tasks: Sequence[str] = (), seeds: int | None = None) -> str:
         """The command that fills what a built-in sweep lacks here, at the settings and the length of these runs."""
