@@ -45,13 +45,14 @@ class Row(NamedTuple):
 @dataclass(frozen=True)
 class Measure:
     """A number that a claim speaks of. region: where it lies if the claim is true, ends included; complete: whether all
-    cells that it needs are there; rows: what it was counted from."""
+    cells that it needs are there; rows: its tasks; counts: whether it is the number of those that hold."""
 
     what: str
     interval: Interval
     region: tuple[float, float]
     complete: bool = True
     rows: tuple[Row, ...] = ()
+    counts: bool = False
 
     @property
     def outcome(self) -> str:
@@ -117,4 +118,4 @@ def count(what: str, rows: Sequence[Row], region: tuple[float, float], complete:
     """Of how many tasks something holds: as it seems, of how many surely, of how many at most."""
     yes, no = (sum(row.holds is holds for row in rows) for holds in (True, False))
     likely = sum(row.likely for row in rows)
-    return Measure(what, Interval(likely, yes, len(rows) - no), region, complete, tuple(rows))
+    return Measure(what, Interval(likely, yes, len(rows) - no), region, complete, tuple(rows), True)

@@ -65,13 +65,12 @@ def render(report: Report, template: str, folder: Path) -> str:
 
 def measured(measure: Measure) -> str:
     """A measure's number with its interval."""
-    if measure.rows:
-        found = measure.interval
+    found = measure.interval
+    if measure.counts:
         sure = f"{found.low:.0f}" if found.low == found.high else f"{found.low:.0f} to {found.high:.0f}"
-        if _is_count(measure):
-            return f"{found.estimate:.0f} of {len(measure.rows)} (surely {sure})"
-    small = max(abs(end) for end in (measure.interval.estimate, *_finite(measure.region))) < 10
-    return tables.interval(measure.interval, 2 if small else 0)
+        return f"{found.estimate:.0f} of {len(measure.rows)} (surely {sure})"
+    ends = [abs(end) for end in (*found, *measure.region) if abs(end) < float("inf")]
+    return tables.interval(found, 2 if max(ends, default=0) < 10 else 0)
 
 
 def wanted(measure: Measure) -> str:
@@ -80,14 +79,6 @@ def wanted(measure: Measure) -> str:
     if measure.region[0] == measure.region[1]:
         return low
     return f"{low} or more" if high == "inf" else f"{low} to {high}"
-
-
-def _is_count(measure: Measure) -> bool:
-    return all(end == int(end) for end in measure.interval if abs(end) < float("inf"))
-
-
-def _finite(values: tuple[float, ...]) -> list[float]:
-    return [value for value in values if abs(value) < float("inf")]
 
 
 def _markdown(value: Any) -> str:

@@ -35,6 +35,7 @@ class Scores:
     first: str
     columns: tuple[str, ...]
     rows: Mapping[str, Mapping[str, Sequence[float]]]
+    pooled: bool = True  # whether a mean over the rows means something
 
     def table(self) -> Table:
         """Mean +- std over seeds, how many seeds where that varies; at the end the mean of what all columns have."""
@@ -44,7 +45,7 @@ class Scores:
             for name, of in self.rows.items()
         ]
         shared = [of for of in self.rows.values() if set(self.columns) <= of.keys()]
-        if len(shared) > 1:
+        if self.pooled and len(shared) > 1:
             means = [mean_over([of[column] for of in shared]) for column in self.columns]
             lines.append((f"Mean of the {len(shared)} that all have", *(f"{mean.estimate:.0f}" for mean in means)))
             if all(np.isfinite(mean.low) for mean in means):
@@ -72,13 +73,13 @@ def of_scores(evidence: Evidence) -> list[Scores]:
         if (cell.objective, cell.action_repeat) == (_OBJECTIVE, repeat):
             horizons[cell] = (f"{task}, {style.METHODS[cell.method]}", f"H = {cell.horizon}")
     lengths = f"after {evidence.steps:,} environment steps"
-    several = {task for task, _ in horizons.values() if len({c for t, c in horizons.values() if t == task}) > 1}
+    several = {task for task, _ in horizons.values() if len({c for t, c in horizons.values() if t == task}) > 2}
     horizons = {cell: place for cell, place in horizons.items() if place[0] in several}
     found = [
         _scores(f"Methods {lengths}", "Task", methods, cells, tuple(style.METHODS.values())),
         _scores(f"Objectives {lengths}", "Task", objectives, cells, tuple(style.OBJECTIVES.values())),
         _scores(f"Action repeats {lengths}", "Task", repeats, cells),
-        _scores(f"Imagination horizons {lengths}", "Task, method", horizons, cells),
+        _scores(f"Imagination horizons {lengths}", "Task, method", horizons, cells, pooled=False),
     ]
     return [scores for scores in found if scores.rows and (scores is found[0] or len(scores.columns) > 1)]
 
@@ -125,14 +126,14 @@ def interval(found: Interval, digits: int = 0) -> str:
 
 def _scores(
     title: str, first: str, places: Mapping[Cell, tuple[str, str]], cells: Mapping[Cell, list[float]],
-    order: tuple[str, ...] = (),
+    order: tuple[str, ...] = (), pooled: bool = True,
 ) -> Scores:  # fmt: skip
     rows: dict[str, dict[str, list[float]]] = {}
     for cell, (row, column) in sorted(places.items(), key=lambda item: item[1][0]):
         rows.setdefault(row, {})[column] = cells[cell]
     used = {column for of in rows.values() for column in of}
     rest = sorted(used - set(order), key=lambda column: int(column.rpartition(" ")[2]))
-    return Scores(title, first, (*(column for column in order if column in used), *rest), rows)
+    return Scores(title, first, (*(column for column in order if column in used), *rest), rows, pooled)
 
 
 def _cell(scores: Sequence[float], count: bool) -> str:
