@@ -109,6 +109,20 @@ def difference_from(
     return _interval(value, [*parts, *of_known], _unseen(ours), level)
 
 
+def contrast_interval(terms: Sequence[tuple[float, Values]], level: float = LEVEL) -> Interval | None:
+    """The interval of a sum of weight * mean over independent samples, by Welch's t; None where one has a single value.
+
+    With weights 1 and -1 over the tasks that of `difference`.
+    """
+    if any(len(values) < 2 for _, values in terms):
+        return None
+    value = sum(weight * float(np.mean(values)) for weight, values in terms)
+    parts = [
+        _Part(weight**2 * float(np.var(values, ddof=1)) / len(values), len(values) - 1) for weight, values in terms
+    ]
+    return _interval(value, parts, _UNIFORM * sum(weight**2 / len(values) for weight, values in terms), level)
+
+
 def probability_of_improvement(ours: Values, theirs: Values) -> float:
     """The chance that a run of ours scores higher than one of theirs, ties half (Mann-Whitney U / count)."""
     difference = np.subtract.outer(np.asarray(ours, float), np.asarray(theirs, float))

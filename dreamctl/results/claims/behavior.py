@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from dreamctl.jobs.sweeps import BUILT_IN
 from dreamctl.results.claims.evidence import TASKS, Witness
-from dreamctl.results.claims.measure import SEEDS, Interval, Measure, all_of, any_of, contrast, count
+from dreamctl.results.claims.measure import SEEDS, Interval, Measure, Row, all_of, any_of, contrast, count
 from dreamctl.results.claims.thresholds import KEPT, SHARE, SOLVES, TIE, Finding
 
 ALTERNATIVES = ("no_value", "planet")
@@ -28,7 +29,7 @@ def outperforms(witness: Witness) -> Finding:
     for task in TASKS:
         differences = _differences(witness, task)
         wins.append(all_of(task, differences, TIE))
-        losses.append(any_of(task, [_negative(found) for found in differences], TIE))
+        losses.append(_loss(task, differences))
     return Finding((
         count("tasks on which Dreamer is better than both alternatives", wins, (15, len(TASKS))),
         count("tasks on which an alternative is better", losses, (0, 2)),
@@ -41,7 +42,9 @@ def robust_to_horizon(witness: Witness) -> Finding:
     for task in _SWEPT.tasks:
         kept = {method: _shares(witness, task, method, _HORIZONS) for method in ("dreamer", *ALTERNATIVES)}
         rows.append(
-            all_of(task, [contrast([(1, kept["dreamer"]), (-1, kept[method])]) for method in ALTERNATIVES], SHARE)
+            all_of(
+                task, [contrast([(1, kept["dreamer"]), (-1, kept[method])], scale=1) for method in ALTERNATIVES], SHARE
+            )
         )
     what = "tasks on which Dreamer keeps more of its best score over the horizons than both alternatives"
     return Finding((count(what, rows, (len(rows), len(rows))),))
@@ -54,18 +57,18 @@ def short_horizons(witness: Witness) -> Finding:
     complete = {method: all(of.values()) for method, of in kept.items()}
     own = [(1 / len(tasks), sample) for sample in kept["dreamer"].values()]
     less = [(-1 / len(tasks), sample) for sample in kept["no_value"].values()]
-    planet = contrast([(1 / len(tasks), sample) for sample in kept["planet"].values()])
+    planet = contrast([(1 / len(tasks), sample) for sample in kept["planet"].values()], scale=1)
     return Finding(
         (
             Measure(
                 "score of Dreamer at horizons 3 and 5 over its best",
-                contrast(own),
+                contrast(own, scale=1),
                 (KEPT, _INFINITY),
                 complete["dreamer"],
             ),
             Measure(
                 "the same less that of the action model without value",
-                contrast(own + less),
+                contrast(own + less, scale=1),
                 (0, _INFINITY),
                 complete["dreamer"] and complete["no_value"],
             ),
@@ -103,8 +106,11 @@ def _solving(witness: Witness, task: str, method: str, weight: float = 1.0) -> l
     return [(weight, witness.scores(task, method=method)), (-weight * SOLVES, witness.scores(task))]
 
 
-def _negative(found: Interval) -> Interval:
-    return Interval(-found.estimate, -found.high, -found.low)
+def _loss(task: str, differences: Sequence[Interval]) -> Row:
+    """Whether an alternative is surely better; what runs cannot tell apart is a tie, so only missing ones are open."""
+    lost = any(found.high < 0 for found in differences)
+    known = all(math.isfinite(found.low) for found in differences)
+    return Row(task, tuple(differences), lost or (False if known else None), lost)
 
 
 def _shares(witness: Witness, task: str, method: str, horizons: Sequence[int]) -> list[float]:

@@ -97,7 +97,7 @@ CLAIMS = (
         "with horizon of 20 [...] Dreamer outperforms the alternatives on 15 of 20 tasks and 3 ties",
         "Section 5, Long-horizon behavior; Figure 9",
         "tasks on which Dreamer is better than both alternatives: at least 15; on which one is better: at most 2",
-        f"{_TIE}; better: the interval of the difference is above 0",
+        f"better: the interval of the difference is above 0; a tie: it holds 0, or scores closer than {TIE:.0f} points",
         "behavior",
         behavior.outperforms,
     ),

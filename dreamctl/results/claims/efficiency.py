@@ -69,7 +69,7 @@ def _hours_ratio(witness: Witness) -> tuple[Interval, tuple[str, ...]]:
         return UNKNOWN, ()
     device, of = max(both.items(), key=lambda item: min(len(values) for values in item[1].values()))
     logs = {method: [math.log(value) for value in values] for method, values in of.items()}
-    found = contrast([(1, logs["planet"]), (-1, logs["dreamer"])])
+    found = contrast([(1, logs["planet"]), (-1, logs["dreamer"])], scale=1)
     notes = tuple(
         f"{name}: {np.median(of[method]):.3g} hours per 1e6 environment steps on {device}, {len(of[method])} runs "
         f"(the paper, on a V100: {costs.PAPER[method]:.0f})"

@@ -1,10 +1,9 @@
 """What a claim is judged by: numbers with 95 % intervals, and where the claim says that they lie.
 
 Every test of a claim is one of two kinds. A contrast is a weighted sum of means of independent samples (seeds): a mean
-over tasks, a difference of two methods, "at least 0.8 times as good". Its interval is Welch's: Student's t with the
-degrees of freedom of Satterthwaite (1946), exact for one normal sample, wide where there are few seeds. A count says
-of how many tasks something holds: its interval reaches from the tasks of which that is sure to those of which it is
-not excluded, so that a task without runs widens it, too.
+over tasks, a difference of two methods, "at least 0.8 times as good". Its interval is that of `dreamctl compare`
+(docs/statistics.md). A count says of how many tasks something holds: its interval reaches from the tasks of which that
+is sure to those of which it is not excluded, so that a task without runs widens it, too.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dreamctl.results import statistics
+from dreamctl.results.comparison import SCALE
+
 CONFIRMED, CONTRADICTED, UNDECIDED = "confirmed", "contradicted", "undecided"
 SEEDS = 3  # with fewer nothing is said of a sample; the paper's number
-
-_LEVEL = 0.95
 
 
 class Interval(NamedTuple):
@@ -73,22 +73,19 @@ def together(outcomes: Iterable[str]) -> str:
     return CONFIRMED if found and set(found) == {CONFIRMED} else UNDECIDED
 
 
-def contrast(terms: Sequence[tuple[float, Sequence[float]]], seeds: int = SEEDS) -> Interval:
-    """The sum of weight * mean(sample) with its 95 % interval; infinite when a sample has fewer than `seeds` values."""
+def contrast(terms: Sequence[tuple[float, Sequence[float]]], seeds: int = SEEDS, scale: float = SCALE) -> Interval:
+    """The sum of weight * mean(sample) with its 95 % interval; infinite when a sample has fewer than `seeds` values.
+
+    scale: about the largest value of a sample.
+    """
     if not terms or any(not len(sample) for _, sample in terms):
         return UNKNOWN
     estimate = sum(weight * float(np.mean(sample)) for weight, sample in terms)
-    if any(len(sample) < max(2, seeds) for _, sample in terms):
+    unit = [(weight, np.asarray(sample, float) / scale) for weight, sample in terms]
+    found = statistics.contrast_interval(unit) if all(len(sample) >= seeds for _, sample in terms) else None
+    if found is None:
         return Interval(estimate, -math.inf, math.inf)
-    parts = [(weight**2 * float(np.var(sample, ddof=1)) / len(sample), len(sample) - 1) for weight, sample in terms]
-    variance = sum(part for part, _ in parts)
-    if not variance:
-        return Interval(estimate, estimate, estimate)
-    from scipy.stats import t
-
-    freedom = variance**2 / sum(part**2 / free for part, free in parts)
-    half = float(t.ppf((1 + _LEVEL) / 2, freedom)) * math.sqrt(variance)
-    return Interval(estimate, estimate - half, estimate + half)
+    return Interval(estimate, found.low * scale, found.high * scale)
 
 
 def mean_over(samples: Sequence[Sequence[float]], against: float = 0.0) -> Interval:

@@ -6,7 +6,7 @@ import math
 
 from dreamctl.results import curves
 from dreamctl.results.claims.evidence import TASKS, Witness
-from dreamctl.results.claims.measure import SEEDS, Interval, all_of, contrast, count, mean_over
+from dreamctl.results.claims.measure import Interval, all_of, contrast, count, mean_over
 from dreamctl.results.claims.thresholds import FLOOR, SHARP, SOLVES, TIE, WELL, Finding
 
 _MAJORITY = (len(TASKS) // 2 + 1, len(TASKS))
@@ -66,7 +66,7 @@ def accurate_predictions(witness: Witness) -> Finding:
                     errors.append(math.log(open_loop[-1].value / still[-1].value))
                 if open_loop and one_step and one_step[-1].value > 0:
                     growth.append(open_loop[-1].value / one_step[-1].value)
-        found = contrast([(-1.0, errors)], SEEDS)
+        found = contrast([(-1.0, errors)], scale=1)
         rows.append(all_of(domain, [Interval(*(value + math.log(SHARP) for value in found))]))
         if errors:
             notes.append(
