@@ -6,11 +6,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dreamctl import __version__
 from dreamctl.errors import BadInput
 from dreamctl.jobs.sweeps import BUILT_IN
 from dreamctl.results import claims, costs, draw, selection
@@ -85,7 +85,7 @@ def gather(store: Store, choice: Choice, folder: Path, progress: Progress) -> Re
         home=store.home.resolve().name,
         sweep=choice.sweep,
         made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        version=__version__,
+        version=version("dreamctl"),
         statuses=_statuses(runs, presets),
         sweeps=_sweeps(store, choice, runs, rates),
         parts=tuple(parts),
