@@ -101,14 +101,14 @@ def ago(when: float | None) -> str:
 
 
 def reading(home: Path | None, recorded: bool) -> Path | None:
-    """The home that a reading command looks into. Raises `HomeError`."""
-    from dreamctl.store.database import recorded_home
+    """The home that a reading command looks into."""
+    from dreamctl.store.database import RECORDED
 
     if not recorded:
         return home
     if home is not None:
         raise typer.BadParameter("--recorded stands in place of --home: give one of them")
-    return recorded_home()
+    return RECORDED
 
 
 def home_option(home: Path | None) -> str:

@@ -20,7 +20,7 @@ from agent.patience import disk_may_recover
 from dreamctl.errors import HomeError
 from dreamctl.store.models import HEAD, Base
 
-RECORDED = Path(__file__).parents[2] / "runs" / "recorded"  # the home of the runs that come with dreamctl
+RECORDED = Path(__file__).parents[1] / "recorded"  # the home of the runs that come with dreamctl
 _PASSING = {  # SQLite's errors that somebody may mend while we wait
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR),
     *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM),
@@ -72,13 +72,6 @@ def _parsed(given: str) -> URL:
     return url
 
 
-def recorded_home() -> Path:
-    """The home of the runs that come with dreamctl. Raises `HomeError` where they have not come with it."""
-    if not (RECORDED / "dreamctl.db").is_file():
-        raise HomeError(f"the runs that come with dreamctl are not in {RECORDED}: they are in its source repository")
-    return RECORDED
-
-
 def prepare_home(home: Path) -> None:
     """Make the home; `HomeError` when that cannot be or nothing can be written there."""
     try:
@@ -110,7 +103,7 @@ def connect(url: URL, home: Path) -> Engine:
 
 def connect_recorded() -> Engine:
     """An engine on the recorded runs' database: neither it nor anything beside it is written."""
-    file = f"file:{quote(str(recorded_home() / 'dreamctl.db'))}"
+    file = f"file:{quote(str(RECORDED / 'dreamctl.db'))}"
     return create_engine(URL.create("sqlite", database=file, query={"mode": "ro", "immutable": "1", "uri": "true"}))
 
 

@@ -25,7 +25,7 @@ def collect() -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     commit = _git("rev-parse", "HEAD")
-    if commit is None:
+    if commit is None or _git("ls-files", "--error-unmatch", __file__) is None:  # not in git, or in another project's
         return {"packages": packages}
     diff = _git("diff", "HEAD")
     return {

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Boolean, MetaData, String, create_engine, inspect
@@ -18,12 +17,10 @@ from agent.config import Config
 from dreamctl.errors import BadInput, HomeError, StaleAttempt, UnknownRun
 from dreamctl.jobs.launch import submit
 from dreamctl.store import Point, open_store
-from dreamctl.store.database import refuse_network
+from dreamctl.store.database import RECORDED, refuse_network
 from dreamctl.store.identity import digest
 from dreamctl.store.models import HEAD, Base
 from tests.dreamctl.conftest import spec
-
-RECORDED = Path(__file__).parents[2] / "runs" / "recorded"
 
 
 def test_life_cycle(store):
@@ -314,7 +311,7 @@ def test_homes_that_cannot_be_used(tmp_path, monkeypatch):
     with pytest.raises(HomeError, match="newer dreamctl"):
         open_store(tmp_path / "newer")
     monkeypatch.setenv("DREAMCTL_DB", "nonsense")
-    with pytest.raises(HomeError, match="cannot open the run database"):
+    with pytest.raises(HomeError, match="no URL of a database"):
         open_store(tmp_path / "home")
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("agent", "dreamctl", "benchmarks", "tests", "runs/recorded", "pyproject.toml")
+COPIED = ("agent", "dreamctl", "benchmarks", "tests", "pyproject.toml")
 OURS = ("agent", "dreamctl", "benchmarks", "tests")
 PRELOADED = ("numpy", "torch", "PIL.Image", "sqlalchemy.orm", "pytest")  # most of the time would be importing these
 Mutant = Mapping[str, str | list[str]]
