@@ -53,6 +53,8 @@ class Suite:
 
     def _renderer(self, camera: int, size: int, quality: str) -> Callable[[], np.ndarray]:
         """The function that draws the present state; MuJoCo reads the quality before its first image."""
+        from dm_control.mujoco import engine
+
         physics = self.env.physics
         visual = physics.model.vis
         if quality != "exact":
@@ -60,7 +62,8 @@ class Suite:
             visual.quality.offsamples = 4
             visual.global_.offwidth = visual.global_.offheight = size
         flags = {"shadow": False, "reflection": False} if quality == "fast" else None
-        return lambda: physics.render(size, size, camera_id=camera, render_flag_overrides=flags).copy()
+        eye = engine.Camera(physics, size, size, camera)  # kept: physics.render makes one, and a scene, for every image
+        return lambda: eye.render(render_flag_overrides=flags).copy()
 
 
 def _failed(backend: str, error: Exception) -> RenderError:

@@ -34,7 +34,10 @@ OTHERS = ["lqr_lqr_2_1", "fish_swim", "point_mass_easy"]
     "name", [*TASKS, *OTHERS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE if name not in OTHERS)]
 )
 def test_an_episode_depends_on_its_seed_alone(name):
-    """Every task: shape and type; the same seed gives the same episode whatever was played before, in any process."""
+    """Every task: shape and type; the same seed gives the same episode whatever was played before, in any process.
+
+    And the camera that is kept draws what a new one does.
+    """
     environment = Environment(get(name), CONFIG)
     frames, rewards = roll(environment, 1)
     assert frames.dtype == np.uint8 and frames.shape[1:] == (32, 32, 3)
@@ -44,6 +47,9 @@ def test_an_episode_depends_on_its_seed_alone(name):
     for world in (environment, Environment(get(name), CONFIG)) if name in MORE else (environment,):
         again, rewards_again = roll(world, 1)
         assert np.array_equal(frames, again) and rewards == rewards_again
+        flags = {"shadow": False, "reflection": False}  # of quality `fast`
+        render, camera = world.simulator.env.physics.render, get(name).camera
+        assert np.array_equal(again[-1], render(32, 32, camera_id=camera, render_flag_overrides=flags))
 
 
 def test_seeds_give_different_starts():
