@@ -58,6 +58,7 @@ MAY_BE_HEAVY = {
     "dreamctl.store.migrations.versions.0003_job",
     "dreamctl.store.migrations.versions.0004_stopped",
     "dreamctl.store.migrations.versions.0005_processes",
+    "dreamctl.store.migrations.versions.0006_newest",
 }
 
 

@@ -30,12 +30,11 @@ def ls(
     if status is not None and status not in STATUSES:
         raise BadInput(f"unknown status {status!r}: one of {', '.join(STATUSES)}")
     store = open_store(reading(home, recorded), create=False)
-    store.reap()
     given = {key: value for key, value in {"status": status, "task": task}.items() if value is not None}
     conditions = narrow.parse(where or ())
     chosen = bool(tag or conditions)
     runs = store.runs(light=not narrow.needs_config(conditions), newest=None if json or chosen else limit, **given)
-    runs = [run for run in narrow.fit(runs, conditions) if tag is None or tag in run.tags]
+    runs = store.refreshed([run for run in narrow.fit(runs, conditions) if tag is None or tag in run.tags])
     if json:
         print_json([summary(run) for run in runs])
         return

@@ -13,8 +13,7 @@ def show(run: RunRef, json: Json = False, home: Home = None, recorded: Recorded 
     from dreamctl.store import open_store
 
     store = open_store(reading(home, recorded), create=False)
-    store.reap()
-    record = store.find(run)
+    (record,) = store.refreshed([store.find(run)])
     scalars, evaluations = store.last_scalars(record.id), store.evaluations(record.id)
     checkpoints, artifacts = store.checkpoints(record.id), store.artifacts(record.id)
     if json:

@@ -21,7 +21,7 @@ def sync(
     from dreamctl.store.mirror import Mirror
 
     store = open_store(home, create=False)
-    if not store.runs():
+    if not store.count():
         typer.echo(f"no runs in {store.home}")
         return
     mirror = Mirror(store, learning_curve, of_sweep)

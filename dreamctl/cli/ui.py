@@ -20,7 +20,7 @@ def ui(
     from dreamctl.store.tracking import check_unserved, serve
 
     store = open_store(home, create=False)
-    if not store.runs():
+    if not store.count():
         raise BadInput(f"no runs in {store.home}: start one with dreamctl run")
     check_unserved(store)
     sync(home=home)

@@ -14,16 +14,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dreamctl.errors import UnknownRun
 from dreamctl.store.database import hidden
 from dreamctl.store.models import Run, Sweep
+from dreamctl.store.queries import Point
 from dreamctl.store.store import Store
 from dreamctl.store.tracking import artifacts_at, open_client, uri
 
 _BATCH = 1000  # MLflow's limit of metrics in a request
+_PAGE = 10_000  # points that are read at once
 _SOON = 120.0  # seconds in which a stored run is expected to begin
 _PAUSE = 2.0  # seconds between two looks at the run database
 _STATUS = {
@@ -223,18 +226,20 @@ class Mirror:
         """Send points behind each metric's last copied step, in batches; returns how many."""
         from mlflow.entities import Metric
 
-        names = self.store.last_scalars(run.id)
-        new = [
-            point
-            for name, last in names.items()
-            if last.step > int(done.get(f"scalar:{name}", -1))
-            for point in self.store.scalars(run.id, name, after=int(done.get(f"scalar:{name}", -1)))
-        ]
-        for start in range(0, len(new), _BATCH):
-            batch = new[start : start + _BATCH]
+        new, count = self._new(run, done), 0
+        while batch := list(islice(new, _BATCH)):
             client.log_batch(there, metrics=[Metric(p.name, p.value, round(1000 * p.wall_time), p.step) for p in batch])
             self.store.mark_mirrored(run.id, {f"scalar:{point.name}": str(point.step) for point in batch})
-        return len(new)
+            count += len(batch)
+        return count
+
+    def _new(self, run: Run, done: Mapping[str, str]) -> Iterator[Point]:
+        """The points behind each metric's last copied step, read so many at a time: there may be millions."""
+        for name, last in self.store.last_scalars(run.id).items():
+            after = int(done.get(f"scalar:{name}", -1))
+            while after < last.step and (points := self.store.scalars(run.id, name, after, first=_PAGE)):
+                yield from points
+                after = points[-1].step
 
     def _curve(self, client: Any, run: Run, there: str) -> None:
         """Draw and send the learning curve: of a running run now and then, of an ended one always."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, String, Text, TypeDecorator, false
+from sqlalchemy import JSON, Float, ForeignKey, Index, String, Text, TypeDecorator, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dreamctl.store.identity import DEFAULTS
 
-HEAD = "0005"  # the newest migration; a test holds it to the migrations themselves
+HEAD = "0006"  # the newest migration; a test holds it to the migrations themselves
 
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
@@ -37,11 +37,16 @@ class Run(Base):
     """One training job: what it is, how it stands, where it ran."""
 
     __tablename__ = "run"
+    __table_args__ = (  # the newest runs, of all, of a status, of a task, are read off an index
+        Index("ix_run_created", "created_at", "id"),
+        Index("ix_run_status", "status", "created_at", "id"),
+        Index("ix_run_task", "task", "created_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(8), primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
 
-    task: Mapped[str] = mapped_column(String(100), index=True)
+    task: Mapped[str] = mapped_column(String(100))
     method: Mapped[str] = mapped_column(String(50))
     objective: Mapped[str] = mapped_column(String(50))
     seed: Mapped[int]
@@ -50,7 +55,7 @@ class Run(Base):
     digest: Mapped[str] = mapped_column(String(64), index=True)  # of task, seed and config: the run's identity
     tags: Mapped[list[str]]
 
-    status: Mapped[str] = mapped_column(String(10), index=True)
+    status: Mapped[str] = mapped_column(String(10))
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed, one line
     stop_requested: Mapped[bool] = mapped_column(default=False)
     attempt: Mapped[int] = mapped_column(default=0)  # counts the workers that took this run on

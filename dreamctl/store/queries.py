@@ -8,13 +8,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session, aliased, defer
 
 from dreamctl.errors import UnknownRun
 from dreamctl.store.access import Access
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 
 _MANY = 500  # values in one statement; databases have limits
+
+
+_NEAR = 5  # runs that a beginning could mean, told
+_LATEST = 1000  # runs among which a mistyped name is looked for
 
 
 class Point(NamedTuple):
@@ -31,17 +35,25 @@ class Queries(Access):
 
     def find(self, reference: str) -> Run:
         """The run of that id or name, or the only one that begins so. `UnknownRun` names what is near."""
-        runs = self.runs(light=True)
-        for run in runs:
-            if reference in (run.id, run.name):
-                return self.get(run.id)
-        matches = [run for run in runs if run.id.startswith(reference) or run.name.startswith(reference)]
-        if len(matches) == 1 and reference:
-            return self.get(matches[0].id)
-        if matches:
-            names = ", ".join(f"{run.name} ({run.id})" for run in matches[:5])
-            raise UnknownRun(f"{reference!r} could be {len(matches)} runs: {names}: write more of the name or id")
-        close = difflib.get_close_matches(reference, [run.name for run in runs], n=1, cutoff=0.5)
+        with self._engine.connect() as connection:
+            for column in (Run.id, Run.name):
+                exact = connection.scalar(select(Run.id).where(column == reference))
+                if exact is not None:
+                    return self.get(exact)
+            found: dict[str, str] = {}
+            for column in (Run.id, Run.name) if reference else ():
+                begins = func.substr(column, 1, len(reference)) == reference
+                near = connection.scalars(select(column).where(begins).limit(_NEAR + 1)).all()  # read off an index
+                rows = connection.execute(select(Run.id, Run.name).where(column.in_(near)))
+                found |= {row.id: row.name for row in rows}
+            if len(found) == 1:
+                return self.get(*found)
+            if found:
+                many = f"{len(found)} runs" if len(found) <= _NEAR else f"more than {_NEAR} runs"
+                names = ", ".join(f"{name} ({run_id})" for run_id, name in list(found.items())[:_NEAR])
+                raise UnknownRun(f"{reference!r} could be {many}: {names}: write more of the name or id")
+            latest = select(Run.name).order_by(Run.created_at.desc()).limit(_LATEST)
+            close = difflib.get_close_matches(reference, connection.scalars(latest), n=1, cutoff=0.5)
         hint = f", did you mean {close[0]!r}?" if close else ""
         raise UnknownRun(f"no run {reference!r} in {self.home}{hint or ' (dreamctl ls lists them)'}")
 
@@ -71,16 +83,16 @@ class Queries(Access):
 
     def last_scalars(self, run_id: str) -> dict[str, Point]:
         """The newest point of each metric."""
-        newest = (
-            select(Scalar.name, func.max(Scalar.step).label("step"))
-            .where(Scalar.run_id == run_id)
-            .group_by(Scalar.name)
-            .subquery()
-        )
+        # from one name to the next, and of each to its last step, in the order of the key: no other point is looked at
+        names = select(func.min(Scalar.name).label("name")).where(Scalar.run_id == run_id).cte("names", recursive=True)
+        other = aliased(Scalar)
+        following = select(func.min(other.name)).where(other.run_id == run_id, other.name > names.c.name)
+        names = names.union_all(select(following.scalar_subquery()).where(names.c.name.is_not(None)))
+        last = select(func.max(other.step)).where(other.run_id == run_id, other.name == names.c.name)
         statement = (
             select(Scalar.name, Scalar.step, Scalar.value, Scalar.wall_time)
-            .join(newest, (Scalar.name == newest.c.name) & (Scalar.step == newest.c.step))
-            .where(Scalar.run_id == run_id)
+            .join(names, Scalar.name == names.c.name)
+            .where(Scalar.run_id == run_id, Scalar.step == last.scalar_subquery())
             .order_by(Scalar.name)
         )
         with self._engine.connect() as connection:
@@ -96,12 +108,13 @@ class Queries(Access):
         with self._engine.connect() as connection:
             return {row[0]: Point(*row[1:]) for row in connection.execute(statement)}
 
-    def scalars(self, run_id: str, name: str, after: int = -1) -> list[Point]:
-        """The points of a metric behind step `after`, in order."""
+    def scalars(self, run_id: str, name: str, after: int = -1, first: int | None = None) -> list[Point]:
+        """The points of a metric behind step `after`, in order; only the `first` so many of them."""
         statement = (
             select(Scalar.name, Scalar.step, Scalar.value, Scalar.wall_time)
             .where(Scalar.run_id == run_id, Scalar.name == name, Scalar.step > after)
             .order_by(Scalar.step)
+            .limit(first)
         )
         with self._engine.connect() as connection:
             return [Point(*row) for row in connection.execute(statement)]

@@ -73,7 +73,8 @@ class Store(SweepQueue):
         title = task.replace(":", ".")  # of one's own: module:factory
         base = "-".join(part for part in (title, config["method"], objective, label, f"s{seed}") if part)
         with self._write() as session:
-            taken = set(session.scalars(select(Run.name)))
+            stem = name or base
+            taken = set(session.scalars(select(Run.name).where(func.substr(Run.name, 1, len(stem)) == stem)))
             if name in taken:
                 raise BadInput(f"there is a run named {name!r} already: choose another --name")
             run = Run(

@@ -23,6 +23,7 @@ from dreamctl.store.models import Run, Sweep, SweepRun
 from dreamctl.store.queries import Queries
 
 LEASE = 60.0  # seconds without a sign of life after which a worker that cannot be seen from here is silent
+_LATE = 10.0  # seconds: a worker gives a sign of life every second
 _AGAIN = 5.0  # seconds after which one that is still silent is dead: clocks jump, machines wake up
 _TAIL = 20  # lines of a dead worker's log that are kept
 
@@ -166,6 +167,15 @@ class SweepQueue(Queries):
 
     # The dead
 
+    def refreshed(self, runs: list[Run]) -> list[Run]:
+        """These runs, those read again whose worker is found dead; only who is late with his sign of life is asked for.
+
+        What a reading command does about the dead: nothing about runs that it does not show.
+        """
+        late = [run for run in runs if run.status == "running" and time.time() - (run.heartbeat_at or 0) > _LATE]
+        dead = {run.id for run in self._looked(late)[0]} if late and not self.read_only else set()
+        return [self.get(run.id) if run.id in dead else run for run in runs]
+
     def reap(self, wait: bool = False) -> list[Run]:
         """Bury runs whose worker is gone, as far as there is evidence: its process in our space has ended.
 
@@ -173,16 +183,16 @@ class SweepQueue(Queries):
         `LEASE` and is still silent at a second look. Who calls this again and again looks twice by himself; with
         `wait` this call does.
         """
-        dead, silent = self._looked()
+        dead, silent = self._looked(self.runs(status="running", light=True))
         if silent and wait:
             time.sleep(_AGAIN)
-            dead += self._looked()[0]
+            dead += self._looked(self.runs(status="running", light=True))[0]
         return dead
 
-    def _looked(self) -> tuple[list[Run], bool]:
+    def _looked(self, running: list[Run]) -> tuple[list[Run], bool]:
         """Bury the dead; returns them, and whether others are silent."""
         dead, silent = [], {}
-        for run in self.runs(status="running"):
+        for run in running:
             reason = "the worker died (killed, or the machine went down)"
             lives = processes.is_alive(run.pid, run.process_started, run.process_space)
             if lives is None and abs(time.time() - (run.heartbeat_at or 0)) > LEASE:
