@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dreamctl.cli.common import Home, Recorded, home_option, listed, reading
+from dreamctl.cli.common import Home, Recorded, Where, home_option, listed, reading
 from dreamctl.results.figures import FIGURES, drawn_from, folder
 
 app = typer.Typer(help="Draw pictures from stored runs.", no_args_is_help=True, rich_markup_mode=None)
@@ -23,6 +23,9 @@ Bin = Annotated[
 ]
 Published = Annotated[bool, typer.Option("--published/--no-published", help="Published scores of other methods, too.")]
 ShowSeeds = Annotated[bool, typer.Option("--show-seeds", help="Single seeds as thin lines.")]
+Complete = Annotated[bool, typer.Option("--complete", help="Only runs that came as far as was asked for.")]
+Version = Annotated[str, typer.Option(help="Published scores of the paper's submission or camera-ready.")]
+Axis = Annotated[str, typer.Option("--x", help="What learning curves are drawn over: steps, updates or hours.")]
 Out = Annotated[Path | None, typer.Option(help="The folder to draw into [default: HOME/figures].")]
 Format = Annotated[str, typer.Option(help="png, pdf, svg; several with commas. The CSV is always written.")]
 
@@ -48,6 +51,11 @@ def curves(
     sweep: Sweep = None,
     until: Until = None,
     width: Bin = None,
+    x: Axis = "steps",
+    where: Where = None,
+    complete: Complete = False,
+    published: Published = True,
+    version: Version = "camera-ready",
     out: Out = None,
     format: Format = "png,pdf",
     home: Home = None,
@@ -59,7 +67,7 @@ def curves(
     from dreamctl.store import open_store
 
     store = open_store(reading(home, recorded), create=False)
-    choice = _choice(preset, tasks, methods, seeds, sweep, until, width)
+    choice = _choice(preset, tasks, methods, seeds, sweep, until, width, published, False, where, complete, version, x)
     runs = selection.select(store, run or [], choice)
     stem = _folder(store, sweep, out) / "curves"
     paths = figure.draw(store, runs, stem, tuple(by) if by else None, choice, _formats(format))
@@ -76,6 +84,8 @@ def final(
     seeds: Seeds = None,
     sweep: Sweep = None,
     until: Until = None,
+    where: Where = None,
+    complete: Complete = False,
     out: Out = None,
     format: Format = "png,pdf",
     home: Home = None,
@@ -87,7 +97,7 @@ def final(
     from dreamctl.store import open_store
 
     store = open_store(reading(home, recorded), create=False)
-    choice = _choice(preset, tasks, methods, seeds, sweep, until)
+    choice = _choice(preset, tasks, methods, seeds, sweep, until, where=where, complete=complete)
     runs = selection.select(store, [], choice)
     stem = _folder(store, sweep, out) / f"final_{x}"
     paths = figure.draw(store, runs, x, by, choice, stem, _formats(format))
@@ -95,12 +105,52 @@ def final(
 
 
 @app.command()
-def published(out: Out = None, format: Format = "png,pdf", home: Home = None) -> None:
+def efficiency(
+    run: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs by id, name or an unambiguous beginning.")
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A line for each value of this field [default: of all that differ]."),
+    ] = None,
+    preset: Preset = None,
+    tasks: Tasks = None,
+    methods: Methods = None,
+    seeds: Seeds = None,
+    sweep: Sweep = None,
+    until: Until = None,
+    width: Bin = None,
+    x: Axis = "steps",
+    where: Where = None,
+    complete: Complete = False,
+    out: Out = None,
+    format: Format = "png,pdf",
+    home: Home = None,
+    recorded: Recorded = False,
+) -> None:
+    """All tasks in one curve: the IQM of their scores over environment steps, with its 95 % interval."""
+    from dreamctl.results import selection
+    from dreamctl.results.figures import efficiency as figure
+    from dreamctl.store import open_store
+
+    store = open_store(reading(home, recorded), create=False)
+    choice = _choice(preset, tasks, methods, seeds, sweep, until, width, where=where, complete=complete, x=x)
+    runs = selection.select(store, run or [], choice)
+    stem = _folder(store, sweep, out) / "efficiency"
+    paths, notes = figure.draw(store, runs, stem, tuple(by) if by else None, choice, _formats(format))
+    notes = [*selection.remarks(runs, until), *notes]
+    _report(store, "efficiency", notes, paths, home, mirrored=out is None and sweep is not None)
+
+
+@app.command()
+def published(
+    version: Version = "camera-ready", out: Out = None, format: Format = "png,pdf", home: Home = None
+) -> None:
     """What was published, without any run: Figure 6 and the curves of the released Dreamer."""
     from dreamctl.results.draw import draw_published
     from dreamctl.store import open_store
 
-    for path in draw_published(_folder(open_store(home, create=False), None, out), _formats(format)):
+    for path in draw_published(_folder(open_store(home, create=False), None, out), _formats(format), version):
         typer.echo(path)
 
 
@@ -112,6 +162,9 @@ def all_(
     width: Bin = None,
     published: Published = True,
     show_seeds: ShowSeeds = False,
+    where: Where = None,
+    complete: Complete = False,
+    version: Version = "camera-ready",
     out: Out = None,
     format: Format = "png,pdf",
     home: Home = None,
@@ -123,7 +176,9 @@ def all_(
     drawn = 0
     for name in FIGURES:
         try:
-            choice = _choice(preset, None, None, seeds, None, until, width, published, show_seeds)
+            choice = _choice(
+                preset, None, None, seeds, None, until, width, published, show_seeds, where, complete, version
+            )
             _draw(name, choice, out, format, home, recorded)
             drawn += 1
         except BadInput as error:
@@ -145,12 +200,18 @@ def _figure(name: str, help: str) -> None:
         width: Bin = None,
         published: Published = True,
         show_seeds: ShowSeeds = False,
+        where: Where = None,
+        complete: Complete = False,
+        version: Version = "camera-ready",
+        x: Axis = "steps",
         out: Out = None,
         format: Format = "png,pdf",
         home: Home = None,
         recorded: Recorded = False,
     ) -> None:
-        choice = _choice(preset, tasks, methods, seeds, sweep, until, width, published, show_seeds)
+        choice = _choice(
+            preset, tasks, methods, seeds, sweep, until, width, published, show_seeds, where, complete, version, x
+        )
         _draw(name, choice, out, format, home, recorded)
 
     app.command(name, help=f"{name.replace('figure', 'Figure ')}: {help}.")(command)
@@ -193,10 +254,27 @@ def _folder(store, sweep, out) -> Path:  # type: ignore[no-untyped-def]
     return out or folder(store, sweep)
 
 
-def _choice(preset, tasks, methods, seeds, sweep, until=None, width=None, published=True, show_seeds=False):  # type: ignore[no-untyped-def]
+def _choice(  # type: ignore[no-untyped-def]
+    preset,
+    tasks,
+    methods,
+    seeds,
+    sweep,
+    until=None,
+    width=None,
+    published=True,
+    show_seeds=False,
+    where=None,
+    complete=False,
+    version="camera-ready",
+    x="steps",
+):
+    from dreamctl.errors import BadInput
     from dreamctl.jobs.sweeps import parse_seeds
     from dreamctl.results.cells import Choice
 
+    if x not in ("steps", "updates", "hours"):
+        raise BadInput(f"--x is steps, updates or hours, not {x!r}")
     return Choice(
         preset,
         listed(tasks),
@@ -207,6 +285,10 @@ def _choice(preset, tasks, methods, seeds, sweep, until=None, width=None, publis
         width,
         published,
         show_seeds,
+        tuple(where or ()),
+        complete,
+        version,
+        x,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from dreamctl.errors import BadInput
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import BUILT_IN, Request
-from dreamctl.store import Run, Store
+from dreamctl.store import Run, Store, where
 
 # Settings that say how long and how closely a run is watched, not what it learns.
 WATCHING = {"steps", "eval_every", "eval_episodes", "final_episodes", "checkpoint_every"}
@@ -33,14 +33,17 @@ class Choice:
     where: tuple[str, ...] = ()  # "FIELD=VALUE", as `store.where` takes it
     complete: bool = False  # only runs as long as was asked for
     version: str = "camera-ready"  # of the paper, that published scores are of
+    x: str = "steps"  # what learning curves are drawn over: steps, updates or hours
 
 
 @dataclass(frozen=True)
 class Found:
-    """A figure's runs: by (task, values of its axes) those of several seeds; and what to say of them."""
+    """A figure's runs: by (task, values of its axes) those of several seeds; what to say of them; how long they are to
+    be, environment steps."""
 
     runs: Mapping[tuple[Any, ...], list[Run]]
     notes: list[str]
+    wanted: int
 
 
 def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Sequence[str] | None = None) -> Found:
@@ -56,13 +59,14 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
         return _of_sweep(store, axes, choice, tasks)
     stored = _evaluated(store.runs(), choice)
     preset = choice.preset or only_preset(stored)
+    panels = choice.tasks or (tuple(tasks) if tasks else None)
+    sweep = Request(panels, choice.methods, None, preset).on(BUILT_IN[name][1])
+    cells = replace(sweep, seeds=choice.seeds or sweep.seeds).cells()
+    wanted = min(cells[0].config.steps, choice.until or math.inf)
     index: dict[str, dict[int, Run]] = {}
     for run in stored:
-        if run.preset == preset:
+        if run.preset == preset and (not choice.complete or come(run) >= wanted):
             index.setdefault(_identity(run.task, run.config), {})[run.seed] = run
-    wanted = choice.tasks or (tuple(tasks) if tasks else None)
-    sweep = Request(wanted, choice.methods, None, preset).on(BUILT_IN[name][1])
-    cells = replace(sweep, seeds=choice.seeds or sweep.seeds).cells()
     found, missing = {}, []
     for cell in cells:
         seeds = index.get(_identity(cell.task, cell.config.to_dict()), {})
@@ -70,10 +74,10 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
         missing += [] if cell.seed in seeds else [cell]
     command = _command(name, preset, missing, choice)
     if not any(found.values()):
-        shipped = "" if stored or store.read_only else " (or add --recorded: runs that come with dreamctl)"
+        shipped = "" if store.read_only or store.count() else " (or add --recorded: runs that come with dreamctl)"
         raise BadInput(f"no stored run fits this figure: {command}{shipped}")
     notes = [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
-    return Found(found, notes + short([run for runs in found.values() for run in runs], choice.until))
+    return Found(found, notes + short([run for runs in found.values() for run in runs], wanted=wanted), int(wanted))
 
 
 def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence[str] | None) -> Found:
@@ -84,7 +88,7 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
     sweep = store.find_sweep(choice.sweep or "")
     members = [
         run
-        for run in store.members(sweep.id)
+        for run in where.fit(store.members(sweep.id), where.parse(choice.where))
         if (choice.tasks is None or run.task in choice.tasks)
         and (choice.methods is None or run.method in choice.methods)
         and (choice.preset is None or run.preset == choice.preset)
@@ -93,6 +97,8 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
     if tasks and choice.tasks is None and set(tasks) <= {run.task for run in members}:
         members = [run for run in members if run.task in tasks]
     runs = _evaluated(members, choice)
+    wanted = min(max((run.steps for run in runs), default=0), choice.until or math.inf)
+    runs = [run for run in runs if not choice.complete or come(run) >= wanted]
     if not runs:
         raise BadInput(f"no evaluated run of sweep {sweep.name} fits this figure: dreamctl status {sweep.name}")
     only_preset(runs)
@@ -106,13 +112,19 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
         lines[place] = [by_seed[seed] for seed in sorted(by_seed)]
     waiting = len(members) - len(runs)
     notes = [f"{waiting} of {len(members)} runs are not evaluated yet: dreamctl sweep {sweep.name}"] if waiting else []
-    return Found(lines, notes + short(runs, choice.until))
+    return Found(lines, notes + short(runs, wanted=wanted), int(wanted))
 
 
 def _evaluated(runs: Sequence[Run], choice: Choice) -> list[Run]:
     """Of a run that was done twice the one that came further is last."""
-    fit = [run for run in runs if run.score is not None and (choice.seeds is None or run.seed in choice.seeds)]
+    chosen = where.fit(runs, where.parse(choice.where))
+    fit = [run for run in chosen if run.score is not None and (choice.seeds is None or run.seed in choice.seeds)]
     return sorted(fit, key=lambda run: run.env_steps)
+
+
+def come(run: Run) -> int:
+    """How many environment steps a run has come; a finished one all that it was to."""
+    return run.steps if run.status == "finished" else run.env_steps
 
 
 def must_agree(runs: Sequence[Run], what: str = "line") -> None:
@@ -143,10 +155,13 @@ def _place(task: str, config: Mapping[str, Any], axes: Sequence[str]) -> tuple[A
     return (task, *(config[axis] for axis in axes))
 
 
-def short(runs: Sequence[Run], until: int | None = None) -> list[str]:
-    """A remark that names the runs that end before the longest of them will, or before `until`; none if none does."""
-    longest = min(max(run.steps for run in runs), until or math.inf)
-    names = [run.name for run in runs if (run.steps if run.status == "finished" else run.env_steps) < longest]
+def short(runs: Sequence[Run], until: int | None = None, wanted: float | None = None) -> list[str]:
+    """A remark that names the runs that end before `wanted`, else before the longest of them will, or before `until`.
+
+    None if none does.
+    """
+    longest = min(wanted or max(run.steps for run in runs), until or math.inf)
+    names = [run.name for run in runs if come(run) < longest]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     if not names:
         return []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.config import nearest
 from dreamctl.errors import BadInput
+from dreamctl.results import published
 from dreamctl.results.cells import Choice
 from dreamctl.results.figures import FIGURES, paper, pictures
 from dreamctl.store import Store
@@ -31,6 +32,9 @@ def make(store: Store, name: str, choice: Choice) -> paper.Drawn:
     return paper.draw(store, name, choice)
 
 
-def draw_published(folder: Path, formats: Sequence[str]) -> list[Path]:
+def draw_published(folder: Path, formats: Sequence[str], version: str) -> list[Path]:
     """Draw what was published: Figure 6 and the curves of the released Dreamer."""
-    return [path for name, make in paper.PUBLISHED.items() for path in paper.save(make(), folder / name, formats)]
+    published.check(version)
+    return [
+        path for name, make in paper.PUBLISHED.items() for path in paper.save(make(version), folder / name, formats)
+    ]

@@ -34,7 +34,7 @@ _FINAL = {
 _BOTH = ("d4pg", "a3c", "slac")  # what is not a version's own
 _STEPS = {"d4pg": 1_000_000_000}  # environment steps by the submission, where the camera-ready has others
 _INPUTS = {"a3c": "states"}  # the others see pixels
-_CURVES = "official-scores-2021"
+CURVES = "official-scores-2021"
 _NAMES = {"dreamer": "Dreamer", "planet": "PlaNet", "d4pg": "D4PG", "a3c": "A3C", "slac": "SLAC"}
 
 
@@ -63,11 +63,14 @@ class Score(NamedTuple):
 
     @property
     def label(self) -> str:
-        """For a legend: the method with its steps, and its inputs where they are not pixels."""
+        """For a legend: the method with its steps and inputs."""
         steps = [] if self.env_steps is None else [power(self.env_steps)]
-        inputs = [] if self.inputs == "pixels" else [self.inputs]
-        said = ", ".join(steps + inputs)
-        return _NAMES[self.method] + (f" ({said})" if said else "")
+        return f"{self.name} ({', '.join([*steps, self.inputs])})"
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return _NAMES[self.method]
 
 
 def power(steps: int) -> str:
@@ -122,7 +125,7 @@ def average(method: str, version: str = CAMERA_READY) -> Score | None:
 
 def curve(task: str) -> Curve:
     """The released Dreamer's curve (2021); five seeds, of some tasks fewer in the last third."""
-    points = [s for s in scores() if s.task == task and s.source == _CURVES]
+    points = [s for s in scores() if s.task == task and s.source == CURVES]
     points.sort(key=lambda score: score.env_steps or 0)
     return Curve(
         np.array([s.env_steps for s in points], np.int64),
@@ -139,7 +142,7 @@ def at(task: str, env_steps: int) -> Score | None:
         return None
     mean, std = (float(np.interp(env_steps, points.steps, values)) for values in (points.mean, points.std))
     seeds = int(points.seeds[np.searchsorted(points.steps, env_steps)])
-    return Score(task, "dreamer", env_steps, mean, std, seeds, _CURVES, RELEASED)
+    return Score(task, "dreamer", env_steps, mean, std, seeds, CURVES, RELEASED)
 
 
 def check(version: str) -> None:

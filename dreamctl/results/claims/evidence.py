@@ -162,8 +162,7 @@ class Evidence:
         changed = {key: value for key, value in self.settings.items() if key != "returns" and usual[key] != value}
         if self.steps != usual["steps"]:
             changed["steps"] = self.steps
-        default = int(part.settings.get("horizon", usual["horizon"]))
-        if "horizon" not in part.grid and self.horizon("dreamer") != default:
+        if "horizon" not in part.grid and self.horizon("dreamer") != usual["horizon"]:
             changed["horizon"] = self.horizon("dreamer")
         if "action_repeat" not in part.grid and self.action_repeat != usual["action_repeat"]:
             changed["action_repeat"] = self.action_repeat

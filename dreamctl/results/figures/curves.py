@@ -1,23 +1,22 @@
 """Learning curves of given runs: a panel per task, a line per kind of run with its +-1 std band over seeds.
 
 Runs are of one kind when only their seeds differ: same method, objective and settings. Thin lines are the single
-seeds; the dotted line is what a random policy scored in the seed episodes.
+seeds; the dotted line is what a random policy scored in the seed episodes. What was published is drawn beside runs of
+the presets `paper` and `official`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamctl.errors import BadInput
 from dreamctl.results import curves
-from dreamctl.results.cells import WATCHING, Choice, must_agree
-from dreamctl.results.figures import final, paper, style
+from dreamctl.results.cells import WATCHING, Choice, come, must_agree
+from dreamctl.results.figures import final, lines, style
 from dreamctl.store import Run, Store
-
-Row = tuple[Any, ...]
 
 
 class Group(NamedTuple):
@@ -40,50 +39,78 @@ def draw(
 
     by: the config fields whose values are lines besides method and objective, instead of all in which the runs differ.
     """
-    for key in by or ():
-        final.check(key)
-    figure, rows = _figure(store, runs, by, choice)
-    return style.save(figure, stem, paper.CURVES, rows, formats)
+    figure, rows = make(store, runs, by, choice)
+    return style.save(figure, stem, lines.CURVES, rows, formats)
 
 
 def learning_curve(store: Store, run: Run, path: Path) -> None:
     """The PNG of a single run's curve."""
-    figure, _ = _figure(store, [run], None, Choice())
+    figure, _ = make(store, [run], None, Choice(published=False))
     figure.savefig(path, dpi=150)
 
 
-def _figure(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: Choice) -> tuple[Any, list[Row]]:
-    points = curves.evaluations(store, runs, choice.until)
-    runs = [run for run in runs if len(points[run.id][0])]
-    if not runs:
-        raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
-    lines: dict[tuple[str, Group], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.env_steps):
-        lines.setdefault((run.task, _group(run, runs, by)), []).append(run)
-    for members in lines.values():
-        must_agree(members)
-    # a run that was done twice is one seed: the one that came further
-    cells = {(task, group, run.seed): run for (task, group), members in lines.items() for run in members}
+def make(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: Choice) -> tuple[Any, list[lines.Row]]:
+    """The figure of `draw`, and its rows of `lines.CURVES`."""
+    cells = grouped(store, runs, by, choice)
+    pen = lines.pen(store, list(cells.values()), replace(choice, show_seeds=True))
     tasks = style.in_order({task for task, _, _ in cells})
-    groups = sorted({group for _, group, _ in cells}, key=_place)
-    figure, axes = style.panels(len(tasks))
-    rows: list[Row] = []
+    groups = ordered({group for _, group, _ in cells})
+    labels = {group: label(group, groups) for group in groups}
+    looks = style.looks(list(labels.values()))
+    figure, axes = style.panels(len(tasks), lines.X_LABELS[choice.x])
+    rows: list[lines.Row] = []
     for axis, task in zip(axes, tasks, strict=True):
         axis.set_title(style.title(task))
-        for group, color in zip(groups, _colors(groups), strict=True):
+        for group in groups:
             members = [
-                run for (t, g, _), run in sorted(cells.items(), key=lambda cell: cell[0][2]) if (t, g) == (task, group)
+                run for (t, g, _), run in sorted(cells.items(), key=lambda c: c[0][2]) if (t, g) == (task, group)
             ]
-            if members:
-                drawn = replace(choice, show_seeds=len(members) > 1)
-                rows += paper.line(axis, store, members, (task, _label(group, groups)), color, drawn)
-        baseline = curves.random_return(store, [run for run in runs if run.task == task])
-        if baseline is not None:
-            axis.axhline(baseline, color="#999999", linewidth=1, linestyle=":", label="Random policy")
-            rows.append((task, "Random policy", "", "", baseline, "", ""))
+            rows += lines.line(axis, pen, members, (task, labels[group]), looks[labels[group]])
+        rows += _beside(axis, store, task, [run for (t, *_), run in cells.items() if t == task], choice)
     style.curve_range(axes)
-    style.legend(figure, axes)
+    style.legend(figure, axes, note=lines.note(rows, choice.version))
     return figure, rows
+
+
+def _beside(axis: Any, store: Store, task: str, runs: Sequence[Run], choice: Choice) -> list[lines.Row]:
+    """What else a panel shows: the random policy; of runs as long as the published ones also those."""
+    rows: list[lines.Row] = []
+    baseline = curves.random_return(store, runs)
+    if baseline is not None:
+        look = style.LOOKS["Random policy"]
+        axis.axhline(baseline, color=look.color, linewidth=1, linestyle=look.style, label="Random policy")
+        rows.append((task, "Random policy", "", "", baseline, "", "", "", "", ""))
+    comparable = choice.published and choice.x == "steps" and {run.preset for run in runs} <= {"paper", "official"}
+    if comparable:
+        until = choice.until or max(run.steps for run in runs)
+        rows += lines.curve_of_released(axis, task, style.LOOKS["Dreamer"], until)
+        for method in ("d4pg", "a3c"):
+            rows += lines.reference(axis, task, method, choice.version)
+    return rows
+
+
+def grouped(
+    store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: Choice
+) -> dict[tuple[str, Group, int], Run]:
+    """{(task, group, seed): run} of the evaluated runs; of one that was done twice that which came further.
+
+    Raises `BadInput` when there is none, for an unknown field, and when runs of one line differ in more than seeds.
+    """
+    for key in by or ():
+        final.check(key)
+    points = curves.evaluations(store, runs, choice.until)
+    runs = [run for run in runs if len(points[run.id][0])]
+    lines.require(runs, choice.until)
+    if choice.complete:
+        asked = min(max(run.steps for run in runs), choice.until or math.inf)
+        runs = [run for run in runs if come(run) >= asked]
+        lines.require(runs, None)
+    members: dict[tuple[str, Group], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.env_steps):
+        members.setdefault((run.task, _group(run, runs, by)), []).append(run)
+    for same in members.values():
+        must_agree(same)
+    return {(task, group, run.seed): run for (task, group), same in members.items() for run in same}
 
 
 def _group(run: Run, runs: Sequence[Run], by: tuple[str, ...] | None) -> Group:
@@ -103,19 +130,17 @@ def _group(run: Run, runs: Sequence[Run], by: tuple[str, ...] | None) -> Group:
     return Group(run.method, run.objective, ", ".join(words))
 
 
+def ordered(groups: Iterable[Group]) -> list[Group]:
+    """Groups in the order of the paper."""
+    return sorted(groups, key=_place)
+
+
 def _place(group: Group) -> tuple[int, int, str]:
     """The paper's order."""
     return list(style.METHODS).index(group.method), list(style.OBJECTIVES).index(group.objective), group.settings
 
 
-def _colors(groups: Sequence[Group]) -> list[str]:
-    """The paper's colour of each method, or of each objective; by rank when a figure mixes more than that."""
-    own = [sum(_place(group)[:2]) for group in groups]
-    chosen = own if len(set(own)) == len(own) else range(len(groups))
-    return [style.COLORS[index % len(style.COLORS)] for index in chosen]
-
-
-def _label(group: Group, groups: Sequence[Group]) -> str:
+def label(group: Group, groups: Sequence[Group]) -> str:
     """What tells a group from the others: method, objective, settings; the method when there is nothing to tell."""
     names = (style.METHODS[group.method], style.OBJECTIVES[group.objective], group.settings)
     varied = [name for name, values in zip(names, zip(*groups, strict=True), strict=True) if len(set(values)) > 1]

@@ -8,8 +8,9 @@ from typing import Any
 
 from agent.config import Config, nearest
 from dreamctl.errors import BadInput
+from dreamctl.results import scores
 from dreamctl.results.cells import Choice, must_agree
-from dreamctl.results.figures import paper, style
+from dreamctl.results.figures import lines, paper, style
 from dreamctl.store import Run, Store
 
 _NAMES = {"method": style.METHODS, "objective": style.OBJECTIVES}
@@ -22,37 +23,30 @@ def draw(
     for key in (x, by):
         check(key)
     runs = sorted((run for run in runs if run.score is not None), key=lambda run: run.env_steps)
-    if not runs:
-        raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
+    finals = scores.finals(store, runs, until=choice.until, complete=choice.complete)
+    runs = [run for run in runs if run.id in finals]
+    lines.require(runs, choice.until)
     tasks = style.in_order({run.task for run in runs})
-    lines = sorted({run.config[by] for run in runs}, key=_order(by))
+    labels = {value: label_of(by, value) for value in sorted({run.config[by] for run in runs}, key=_order(by))}
+    looks = style.looks(list(labels.values()))
     values = sorted({run.config[x] for run in runs}, key=_order(x))
-    numbers = all(isinstance(value, int | float) for value in values)
     figure, axes = style.panels(len(tasks), x.replace("_", " ").title(), powers=False)
     rows: list[tuple[Any, ...]] = []
     for axis, task in zip(axes, tasks, strict=True):
         axis.set_title(style.title(task))
-        for line, color in zip(lines, style.COLORS * len(lines), strict=False):
-            label = label_of(by, line)
-            points = []
-            for place, value in enumerate(values):
+        for line, label in labels.items():
+            of = {}
+            for value in values:
                 members = [r for r in runs if (r.task, r.config[by], r.config[x]) == (task, line, value)]
                 must_agree(members)
-                members = list({run.seed: run for run in members}.values())  # of one done twice that which came further
-                mean, std, seeds = paper.final_score(store, members, choice)
-                if seeds:
-                    points.append((value if numbers else place, mean))
-                    rows.append((task, label, seeds, value, mean, std))
-            if points:
-                axis.plot(
-                    *zip(*points, strict=True), color=color, marker="o", markersize=2.5, linewidth=1.2, label=label
-                )
-        if not numbers:
+                # of one done twice that which came further
+                of[value] = [finals[run.id] for run in {run.seed: run for run in members}.values()]
+            rows += paper.points(axis, of, (task, label), looks[label])
+        if not all(isinstance(value, int | float) for value in values):
             axis.set_xticks(range(len(values)), [label_of(x, value) for value in values])
-        axis.set_ylim(0, 1000)
-    paper.require(rows, choice.until)
-    style.legend(figure, axes)
-    return style.save(figure, stem, ("task", "group", "seeds", x, "mean", "std"), rows, formats)
+    axes[0].set_ylim(0, 1000)
+    style.legend(figure, axes, note=paper.note(rows))
+    return style.save(figure, stem, paper.points_header(x), rows, formats)
 
 
 def check(key: str) -> None:

@@ -20,12 +20,13 @@ def draw(groups: Sequence[Group], stem: Path) -> list[Path]:
     style.apply()
     figure = Figure(figsize=(style.WIDTH, 0.9 + 0.25 * max(3, len(groups))), layout="constrained")
     left, right = figure.subplots(1, 2)
+    looks = style.looks([group.name for group in groups])
     thresholds = np.linspace(0, 1, 101)
     rows: list[tuple[Any, ...]] = []
     groups = [group for group in groups if group.iqm is not None]  # of what was published there are no single runs
     for place, group in enumerate(groups):
         assert group.iqm is not None
-        color = style.COLORS[place % len(style.COLORS)]
+        color = looks[group.name].color
         low, high = group.interval or (group.iqm, group.iqm)
         left.barh(-place, high - low, left=low, height=0.6, color=color, alpha=0.4, linewidth=0)
         left.plot([group.iqm, group.iqm], [-place - 0.3, -place + 0.3], color=color, linewidth=1.5)

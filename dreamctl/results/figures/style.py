@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dreamctl.errors import BadInput
 
@@ -15,33 +16,88 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 5.5  # inches
-COLORS = ("#377eb8", "#4daf4a", "#984ea3", "#ff7f00", "#e41a1c", "#a65628")
+DPI = 300
 METHODS = {"dreamer": "Dreamer", "no_value": "No value", "planet": "PlaNet"}
 OBJECTIVES = {"reconstruction": "Reconstruction", "contrastive": "Contrastive", "reward": "Reward only"}
+REPEATS = {1: "Action repeat 1", 2: "Action repeat 2", 4: "Action repeat 4"}
 
 _COLUMNS = 4
-_CHARACTER = 0.06  # inches, a letter of the legend
-_HANDLE = 0.4  # inches, the line and the gaps of a legend's entry
+_CHARACTER = 0.055  # inches, a letter of the legend
+_HANDLE = 0.45  # inches, the line and the gaps of a legend's entry
+
+
+class Look(NamedTuple):
+    """How a line is drawn; marks tell lines apart where colours do not."""
+
+    color: str
+    marker: str = ""
+    style: Any = "-"
+
+
+_DREAMER = Look("#377eb8", "o")  # the default agent has one look in all figures, whatever it is called there
+LOOKS = {
+    "Dreamer": _DREAMER,
+    "Reconstruction": _DREAMER,
+    "Action repeat 2": _DREAMER,
+    "No value": Look("#4daf4a", "^"),
+    "PlaNet": Look("#984ea3", "s"),
+    "Contrastive": Look("#00a5a8", "v"),
+    "Reward only": Look("#f781bf", "D"),
+    "Action repeat 1": Look("#b8860b", "<"),
+    "Action repeat 4": Look("#444444", ">"),
+    "D4PG": Look("#ff7f00", style="--"),
+    "A3C": Look("#e41a1c", style="-."),
+    "SLAC": Look("#a65628", style=(0, (1, 1))),
+    "Random policy": Look("#999999", style=":"),
+}
+_OTHERS = (
+    *(Look("#4daf4a", "^"), Look("#984ea3", "s"), Look("#b8860b", "<"), Look("#00a5a8", "v"), Look("#f781bf", "D")),
+    *(Look("#444444", ">"), Look("#a6761d", "P"), Look("#1b4f72", "X")),
+)
+
+
+def looks(labels: Sequence[str]) -> dict[str, Look]:
+    """How the lines of a figure are drawn: those that have a look of their own so, the others by rank."""
+    others = iter(itertools.cycle(_OTHERS))
+    found: dict[str, Look] = {label: LOOKS[label] for label in labels if label in LOOKS}
+    if not found and labels:
+        found[labels[0]] = _DREAMER
+    for label in labels:
+        while label not in found:
+            look = next(others)
+            if look not in found.values() or len(found) > len(_OTHERS):
+                found[label] = look
+    return found
 
 
 def apply() -> None:
     """Set what all figures share."""
     import matplotlib
 
-    matplotlib.rcParams.update({"font.family": "serif", "font.size": 7, "axes.titlesize": 7, "legend.frameon": False})
+    matplotlib.rcParams.update(
+        {
+            "font.family": "serif",
+            "font.size": 7,
+            "axes.titlesize": 7,
+            "legend.frameon": False,
+            "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+            "ps.fonttype": 42,
+            "hatch.linewidth": 0.5,
+        }
+    )
 
 
 def panels(count: int, x_label: str = "Environment Steps", powers: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure of `count` panels, up to four in a row, without pyplot (no global state, no display).
 
-    powers: whether the x axis is labelled in powers of ten.
+    powers: whether the x axis is in units of a power of ten, which stands in the last panel alone.
     """
     from matplotlib.figure import Figure
 
     apply()
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)
-    figure = Figure(figsize=(WIDTH, 1.5 * rows + 0.5 if columns > 1 else 3.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.4 * rows + 0.5 if columns > 1 else 3.2), layout="constrained")
     flat = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
     for spare in flat[count:]:
         spare.set_visible(False)
@@ -49,18 +105,20 @@ def panels(count: int, x_label: str = "Environment Steps", powers: bool = True) 
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelbottom=True)  # one range for all, but read in each panel
         if powers:
-            axis.xaxis.offsetText.set_visible(index + columns >= count)  # the power of ten: on the bottom row alone
+            axis.xaxis.offsetText.set_visible(index == count - 1)
             axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
         if index % columns == 0:
             axis.set_ylabel("Episode Return")
         if index + columns >= count:
-            # the power of ten stands at the right, at the height of the label: keep the label to the left of it
-            axis.set_xlabel(x_label, loc="left" if powers and columns > 2 else "center")
+            axis.set_xlabel(x_label, labelpad=11 if powers and columns > 2 else None)  # below the power of ten
     return figure, flat[:count]
 
 
-def legend(figure: Figure, axes: Sequence[Axes], order: Sequence[str] = ()) -> None:
-    """One legend under all panels, in one row if it fits, else in even rows; the labels in `order` come first."""
+def legend(figure: Figure, axes: Sequence[Axes], order: Sequence[str] = (), note: str = "") -> None:
+    """One legend under all panels, in one row if it fits, else in even rows; the labels in `order` come first.
+
+    note: a line of text above it.
+    """
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     first = [label for label in order if label in found]
     handles = {label: found[label] for label in (*first, *(label for label in found if label not in first))}
@@ -69,20 +127,48 @@ def legend(figure: Figure, axes: Sequence[Axes], order: Sequence[str] = ()) -> N
     figure.legend(
         handles.values(),
         handles.keys(),
+        title=note or None,
+        title_fontsize=6,
         loc="outside lower center",
         ncols=math.ceil(len(widths) / rows),
-        handlelength=1.5,
+        handlelength=2.2,
         columnspacing=1,
     )
 
 
+def seeds(counts: Iterable[int], what: str = "mean and standard deviation") -> str:
+    """ "3 seeds: mean and standard deviation"."""
+    found = sorted(set(counts))
+    if not found:
+        return ""
+    many = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    return f"{many} seed{'' if many == '1' else 's'}" + (f": {what}" if found[-1] > 1 else "")
+
+
+def empty(axis: Axes) -> None:
+    """Say that a panel has no runs."""
+    axis.text(
+        0.5, 0.5, "no runs", transform=axis.transAxes, ha="center", va="center", color="#777777",
+        bbox={"color": "white", "pad": 1},
+    )  # fmt: skip
+
+
 def curve_range(axes: Sequence[Axes]) -> None:
-    """Environment steps from 0 to the last that is drawn, returns from 0 to 1000: one range for panels that share it.
+    """x from 0 to the last that is drawn, returns from 0 to 1000: one range for panels that share it.
 
     Called when all panels are drawn: an x range set on an empty panel would hold for those that have lines too.
     """
-    axes[0].set_xlim(0, 1.02 * max(axis.dataLim.x1 for axis in axes))  # dataLim leaves out what crosses a whole panel
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    last = max(axis.dataLim.x1 for axis in axes)  # dataLim leaves out what crosses a whole panel
+    if not math.isfinite(last) or last <= 0:
+        last = 1.0
+    axes[0].set_xlim(0, 1.02 * last)
     axes[0].set_ylim(0, 1000)
+    ticks = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(0, last)
+    for axis in axes:
+        axis.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if 0 < tick <= 1.02 * last]))
+        axis.yaxis.set_major_locator(FixedLocator([0, 250, 500, 750, 1000]))
 
 
 def title(task: str) -> str:
@@ -110,7 +196,7 @@ def save(
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         for path in paths[:-1]:
-            figure.savefig(path, dpi=200)
+            figure.savefig(path, dpi=DPI)
         with paths[-1].open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(header)

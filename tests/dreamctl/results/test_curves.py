@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dreamctl.errors import BadInput
 from dreamctl.results import curves
 
 
@@ -55,6 +56,40 @@ def test_bins_are_the_papers_and_narrower_for_short_runs(evaluated, steps, eval_
     run = evaluated({})
     run.steps, run.config["eval_every"] = steps, eval_every
     assert curves.bin_width([run]) == width
+
+
+def test_an_evaluation_that_is_late_belongs_to_the_bin_it_was_due_in():
+    """It waits for the end of an episode: 100 became 105, 200 became 209."""
+    curve = curves.aggregate([points([105, 209, 300], [10, 20, 7])], 100, late=9)
+    assert curve.steps.tolist() == [100, 200, 300] and curve.mean.tolist() == [10, 20, 7]
+    assert curves.aggregate([points([10, 20], [1, 2])], 10, late=39).steps.tolist() == [10, 20]
+
+
+def test_of_two_evaluations_at_one_step_the_last_counts(store, evaluated):
+    run = evaluated({80: [10], 400: [20]})
+    with store._write() as session:
+        from dreamctl.store.models import Evaluation
+
+        row = dict(run_id=run.id, env_steps=400, seed=0, returns=[90.0], mean=90.0, std=0.0, created_at=9e9)
+        session.add(Evaluation(kind="training", **row))
+    steps, values = curves.evaluations(store, [run])[run.id]
+    assert (steps.tolist(), values.tolist()) == ([80, 400], [10, 20])
+
+
+def test_hours_are_those_at_work(store, evaluated):
+    """Two attempts with a night between them: what was done counts, the night does not."""
+    run = evaluated({80: [10]})
+    with store._write() as session:
+        from dreamctl.store.models import Scalar
+
+        for step, night in ((40, 0), (80, 50_000)):
+            for phase, seconds in (("update", 1800), ("episode", 5400)):
+                values = dict(name=f"time/{phase}_seconds", step=step, value=seconds, wall_time=night)
+                session.add(Scalar(run_id=run.id, **values))
+    steps, hours = curves.progress(store, run, "hours")
+    assert (steps.tolist(), hours.tolist()) == ([0, 40, 80], [0, 2, 4])
+    with pytest.raises(BadInput, match="no record of its updates: --x steps"):
+        curves.progress(store, run, "updates")
 
 
 def test_the_last_bin_ends_where_the_runs_do():

@@ -23,7 +23,7 @@ def lines(rows):
     """{group: [(environment steps, mean, std, seeds)]} of the lines that stand for groups."""
     found = {}
     for row in rows:
-        if row["env_steps"] and not row.get("run"):
+        if row["env_steps"] and not row.get("run") and not row["source"]:
             line = found.setdefault((row["task"], row["group"]), [])
             line.append((int(row["env_steps"]), float(row["mean"]), float(row["std"]), int(row["seeds"])))
     return found
@@ -80,18 +80,34 @@ def groups(*pairs):
     return [figure.Group(method, objective, "") for method, objective in pairs]
 
 
-def test_colors_belong_to_methods_and_objectives_not_to_what_else_is_drawn():
-    blue, green, purple = style.COLORS[:3]
-    assert figure._colors(groups(("planet", "reconstruction"))) == [purple]
-    assert figure._colors(groups(("dreamer", "reconstruction"), ("planet", "reconstruction"))) == [blue, purple]
-    assert figure._colors(groups(("dreamer", "reconstruction"), ("dreamer", "contrastive"))) == [blue, green]
-    mixed = groups(("dreamer", "reconstruction"), ("dreamer", "contrastive"), ("no_value", "reconstruction"))
-    assert len(set(figure._colors(mixed))) == 3
+FIGURES = [
+    ["Dreamer", "No value", "PlaNet", "D4PG", "A3C", "SLAC"],
+    ["Reconstruction", "Contrastive", "Reward only", "D4PG", "A3C"],
+    ["Action repeat 1", "Action repeat 2", "Action repeat 4"],
+    ["Dreamer", "horizon=5", "horizon=15", "horizon=30", "horizon=40"],
+]
+
+
+def test_a_method_has_one_look_in_all_figures():
+    blue = style.LOOKS["Dreamer"]
+    assert style.looks(["PlaNet"])["PlaNet"].color == "#984ea3"
+    assert style.looks(FIGURES[1])["Reconstruction"] == style.looks(FIGURES[2])["Action repeat 2"] == blue
+    assert len({look.color for label, look in style.LOOKS.items()}) == len(style.LOOKS) - 2  # three names for Dreamer
+    assert style.looks(["horizon=7", "horizon=5"])["horizon=7"] == blue
+    many = style.looks([f"horizon={value}" for value in range(8)])
+    assert len(set(many.values())) == 8
+
+
+@pytest.mark.parametrize("labels", FIGURES, ids=lambda labels: labels[0])
+def test_lines_are_told_apart_without_colours(labels):
+    """Protan, deutan and grey readers have markers and dashes."""
+    looks = style.looks(labels)
+    assert len({(look.marker, str(look.style)) for look in looks.values()}) == len(labels)
 
 
 def test_labels_say_only_what_differs():
     def labels(*pairs):
-        return [figure._label(group, groups(*pairs)) for group in groups(*pairs)]
+        return [figure.label(group, groups(*pairs)) for group in groups(*pairs)]
 
     assert labels(("planet", "reconstruction")) == ["PlaNet"]
     assert labels(("dreamer", "reconstruction"), ("dreamer", "reward")) == ["Reconstruction", "Reward only"]
@@ -116,7 +132,7 @@ def test_nothing_is_cut_off_and_nothing_overlaps(count, labels):
     boxes += [axis.xaxis.label.get_window_extent() for axis in axes if axis.get_xlabel()]
     assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 for box in boxes)
     for axis in axes:
-        if axis.get_xlabel():
+        if axis.get_xlabel() and axis.xaxis.offsetText.get_visible():
             offset = axis.xaxis.offsetText.get_window_extent()
             assert not axis.xaxis.label.get_window_extent().overlaps(offset)
 
@@ -162,7 +178,7 @@ def test_titles_and_the_order_of_panels():
 
 def test_all_panels_have_one_range(store, evaluated):
     long = evaluated({80: [10], 400: [20]})
-    drawn, _ = figure._figure(store, [long, evaluated({80: [10]}, task="walker_walk")], None, Choice())
+    drawn, _ = figure.make(store, [long, evaluated({80: [10]}, task="walker_walk")], None, Choice())
     drawn.draw_without_rendering()
     assert len({axis.get_xlim() for axis in drawn.axes}) == 1 and drawn.axes[1].get_xlim()[1] >= 400
 
