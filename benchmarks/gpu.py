@@ -1,11 +1,12 @@
 """All that is to be measured on a GPU, as one command: `python -m benchmarks.gpu OUT [--minutes 9]`.
 
-In this order, each with a time limit of its own, so that what fails or hangs costs no more than that: one update
-(recorded in both precisions, eager, plain), rendering and acting, environment steps per second with and without overlap
-and with 1, 2 and 4 runs at once (4 also under MPS where it is installed), replay, what each change to the update is
-worth, one update by torch.compile; then for the rest of the time a real run, recorded in OUT/home, its evaluations
-beside the published curve in OUT/real.json. Given again it leaves out what OUT holds already and goes on with the run.
-On a machine without a GPU: --device cpu --preset smoke tries it out.
+The most valuable first, each with a time limit of its own, so that what fails or hangs costs no more than that:
+whether the recorded update does what the plain one does, in float32; one update (recorded in both precisions, eager,
+plain); environment steps per second with overlap; then for the rest of the time a real run, recorded in OUT/home, its
+evaluations beside the published curve in OUT/real.json. With --more, before the run: rendering and acting, no overlap,
+2 and 4 runs at once (4 also under MPS where it is installed), replay, what each change to the update is worth, one
+update by torch.compile. Results are written as they come. Given again it leaves out what OUT holds already and goes on
+with the run. On a machine without a GPU: --device cpu --preset smoke tries it out.
 """
 
 from __future__ import annotations
@@ -33,16 +34,19 @@ _MPS = "nvidia-cuda-mps-control"
 _ENDING = 60  # seconds that the run gets for its checkpoint and its copy in MLflow
 
 
-def steps(preset: str, device: str, overlap: int) -> dict[str, tuple[int, list[str]]]:
+def steps(preset: str, device: str, overlap: int, more: bool) -> dict[str, tuple[int, list[str]]]:
     """Name: seconds allowed and the module with its arguments."""
     sizes = ["--size", "paper"] if preset == "paper" else ["--size", "tiny"]
     common = ["--device", device, "--json"]
     training = ["training", "--preset", preset, "--episodes", "5", "--set", "seed_episodes=1", *common]
-    return {
+    first = {
+        "agreement": (90, ["agreement", *sizes, *common]),
         "update": (120, ["update", *sizes, *common]),
+        "training": (90, [*training, "--overlap", str(overlap)]),
+    }
+    rest = {
         "collection": (60, ["collection", "--repeat", "50", "--json"]),
         "training_serial": (90, [*training, "--overlap", "0"]),
-        "training": (90, [*training, "--overlap", str(overlap)]),
         "training_2": (90, [*training, "--overlap", str(overlap), "--parallel", "2"]),
         "training_4": (90, [*training, "--overlap", str(overlap), "--parallel", "4"]),
         "training_4_mps": (90, [*training, "--overlap", str(overlap), "--parallel", "4"]),
@@ -50,6 +54,7 @@ def steps(preset: str, device: str, overlap: int) -> dict[str, tuple[int, list[s
         "changes": (90, ["changes", *sizes, *common]),
         "compiled": (150, ["update", "--compiled", *sizes, *common]),
     }
+    return first | (rest if more else {})
 
 
 def main() -> None:
@@ -57,6 +62,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=9.0, help="of this call, the run included")
     parser.add_argument("--only-run", action="store_true", help="nothing but the run")
+    parser.add_argument("--more", action="store_true", help="all there is to measure, before the run")
     parser.add_argument("--task", default="walker_walk")
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--overlap", type=int, default=3)
@@ -66,7 +72,7 @@ def main() -> None:
     end = time.monotonic() + 60 * arguments.minutes
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    for name, (limit, command) in steps(arguments.preset, arguments.device, arguments.overlap).items():
+    for name, (limit, command) in steps(arguments.preset, arguments.device, arguments.overlap, arguments.more).items():
         path = out / f"{name}.json"
         if arguments.only_run or path.exists() or time.monotonic() + limit > end:
             continue
@@ -94,7 +100,9 @@ def main() -> None:
             path.write_bytes(printed)
             print(printed.decode(), flush=True)
         else:
-            print(f"  exit code {process.returncode}: {(out / f'{name}.log').read_text()[-2000:]}", flush=True)
+            path.with_suffix(".failed").write_bytes(printed)
+            log_end = (out / f"{name}.log").read_text()[-2000:]
+            print(f"{printed.decode()}  exit code {process.returncode}: {log_end}", flush=True)
         print(f"  {time.monotonic() - begin:.0f} s", flush=True)
     if time.monotonic() < end - _ENDING:
         train(arguments, out / "home", end)
@@ -142,7 +150,10 @@ def train(arguments: argparse.Namespace, home: Path, end: float) -> None:
         time.sleep(1)
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-        process.wait()
+        try:
+            process.wait(_ENDING)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its worker, in a session of its own, goes on to its checkpoint
 
 
 if __name__ == "__main__":

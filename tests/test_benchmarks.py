@@ -11,6 +11,7 @@ from benchmarks.changes import CHANGES
 
 COMMANDS = {
     "update": ["--size", "tiny", "--repeat", "1"],
+    "agreement": ["--size", "tiny", "--updates", "2"],
     "changes": ["--size", "tiny", "--repeat", "1"],
     "replay": ["--preset", "smoke", "--episodes", "3", "--repeat", "2"],
     "training": ["--preset", "smoke", "--task", "pendulum_swingup", "--episodes", "1", "--overlap", "0"],
@@ -27,6 +28,8 @@ def test_a_benchmark_measures(name):
     match name:
         case "update":
             assert found["seconds"]["tiny"].keys() == {"fast", "plain"} and min(found["seconds"]["tiny"].values()) > 0
+        case "agreement":
+            assert found["agree"] and 0 <= found["differences"]["tiny"]["losses"] < 1e-4
         case "changes":
             assert found["seconds"]["tiny"].keys() == {"fast", *CHANGES}
         case "replay":
