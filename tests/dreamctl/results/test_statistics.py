@@ -60,6 +60,13 @@ def test_seeds_are_compared_within_their_task():
     assert far == pytest.approx(near)
 
 
+def test_seeds_of_several_tasks_count_together_in_an_interval():
+    """Four tasks of three seeds each say as much of the probability of improvement as one of twelve."""
+    twelve = statistics.improvement_interval({"a": [1.0] * 12}, {"a": [0.0] * 12})
+    four = statistics.improvement_interval({t: [1.0] * 3 for t in "abcd"}, {t: [0.0] * 3 for t in "abcd"})
+    assert four == pytest.approx(twelve) and four.low > 0.7
+
+
 def test_a_single_seed_has_no_interval():
     single = {"a": [0.5, 0.6], "b": [0.5]}
     assert statistics.mean_interval(single) is None and statistics.iqm_interval(single) is None
