@@ -323,12 +323,7 @@ def evaluate(
     Returns the returns and, with `video`, the first episode's images [T + 1, S, S, 3] uint8. `progress` is called
     with each episode's index and return. Raises `CheckpointError`.
     """
-    choose_by_trial(device, 1)
-    content: dict[str, Any] = checkpoints.load(checkpoint, device)
-    task, config = tasks.get(content["task"]), content["config"]
-    environment = Environment(task, config)
-    agent = Dreamer(config, environment.action_size, content["seed"], device)
-    agent.load_state_dict(content["agent"])
+    agent, environment = load(checkpoint, device)
     returns, images = [], None
     for index in range(episodes):
         episode = evaluation_episode(agent, environment, seed, index)
@@ -337,3 +332,13 @@ def evaluate(
         if progress:
             progress(index, episode.score)
     return returns, images
+
+
+def load(checkpoint: Path, device: str = "cpu") -> tuple[Dreamer, Environment]:
+    """The agent of a checkpoint and the environment that it was trained in. Raises `CheckpointError`."""
+    choose_by_trial(device, 1)
+    content: dict[str, Any] = checkpoints.load(checkpoint, device)
+    environment = Environment(tasks.get(content["task"]), content["config"])
+    agent = Dreamer(content["config"], environment.action_size, content["seed"], device)
+    agent.load_state_dict(content["agent"])
+    return agent, environment

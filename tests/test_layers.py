@@ -46,6 +46,7 @@ FLOORS = {
         *("agent", "dreamctl.errors", "dreamctl.store", "dreamctl.results"),
         *("dreamctl.jobs.sweeps", "dreamctl.jobs.spec"),
     },
+    "dreamctl.api": {"agent", "dreamctl.errors", "dreamctl.store", "dreamctl.jobs", "dreamctl.results"},
     "dreamctl.cli": {"agent", "dreamctl"},
     "dreamctl.__main__": {"dreamctl.cli"},
     "dreamctl": set(),

@@ -1,0 +1,247 @@
+"""The runs of a home from Python: tables as pandas DataFrames, figures as matplotlib Figures, agents to act with.
+
+    from dreamctl.api import Home
+
+    home = Home("runs")
+    home.runs().groupby(["method", "horizon"]).score.mean()
+
+It only reads, and says the same as the commands: both call the same functions. Errors that a user can do something
+about are `dreamctl.errors.DreamctlError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dreamctl.errors import BadInput
+from dreamctl.store import Run, Store, open_store
+from dreamctl.store import where as narrow
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    from agent.dreamer import Dreamer
+    from agent.environment import Environment
+    from agent.replay import Episode
+    from dreamctl.results.claims import Verdict
+
+_COLUMNS = ("id", "name", "task", "method", "objective", "seed", "preset", "status", "steps", "env_steps", "updates")
+_MORE = ("score", "best_score", "device", "host", "git_commit", "tags", "reason")
+_TIMES = ("created_at", "started_at", "finished_at")
+
+
+class Home:
+    """A home and what is stored in it: by its folder, else DREAMCTL_HOME, else runs/. Raises `HomeError`."""
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self._store: Store = open_store(path, create=False)
+
+    @classmethod
+    def recorded(cls) -> Home:
+        """The runs that come with dreamctl. Raises `HomeError` where they are not."""
+        from dreamctl.store.database import recorded_home
+
+        return cls(recorded_home())
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._store.home
+
+    def __repr__(self) -> str:
+        return f"Home({str(self.path)!r})"
+
+    def runs(self, *where: str) -> DataFrame:
+        """A row for each run, oldest first: how it stands, its score, and every field of its config as a column.
+
+        where: conditions such as "task=walker_walk" or "horizon=10,20"; a run has to fit all of them. Times are UTC.
+        Raises `BadInput` for an unknown field.
+        """
+        import pandas as pd
+
+        rows = []
+        for run in self._runs(where):
+            own = {key: getattr(run, key) for key in (*_COLUMNS, *_MORE, *_TIMES)}
+            rows.append(own | {key: value for key, value in run.config.items() if key not in own})
+        if not rows:
+            return pd.DataFrame(columns=[*_COLUMNS, *_MORE, *_TIMES])
+        table = pd.DataFrame(rows)
+        for key in _TIMES:
+            table[key] = pd.to_datetime(table[key], unit="s", utc=True)
+        return table
+
+    def metrics(self, run: str, names: Sequence[str] | None = None) -> DataFrame:
+        """A column for each metric of a run, indexed by environment steps; NaN where one was not logged.
+
+        run: id, name or an unambiguous beginning of either; names: all by default (`dreamctl show RUN` lists them).
+        Raises `UnknownRun`, and `BadInput` for a metric that the run does not have.
+        """
+        import pandas as pd
+
+        found = self._store.find(run)
+        there = list(self._store.last_scalars(found.id))
+        unknown = sorted(set(names or ()) - set(there))
+        if unknown:
+            raise BadInput(f"run {found.name} has no metric {', '.join(unknown)}; it has: {', '.join(there)}")
+        columns = {}
+        for name in there if names is None else names:
+            points = self._store.scalars(found.id, name)
+            columns[name] = pd.Series([p.value for p in points], [p.step for p in points], dtype=float)
+        return pd.DataFrame(columns).sort_index().rename_axis("env_steps")
+
+    def evaluations(self, *where: str) -> DataFrame:
+        """A row for each evaluation of the runs that fit `where` (see `runs`): mean and std over its episodes, returns.
+
+        kind: 'training', 'final', or 'manual' for those of `dreamctl eval`.
+        """
+        import pandas as pd
+
+        of_run = ("name", "task", "method", "objective", "seed")
+        of_evaluation = ("env_steps", "kind", "mean", "std", "returns")
+        rows = [
+            [run.id, *(getattr(run, key) for key in of_run), *(getattr(found, key) for key in of_evaluation)]
+            for run in self._runs(where)
+            for found in self._store.evaluations(run.id)
+        ]
+        return pd.DataFrame(rows, columns=["run", *of_run, *of_evaluation])
+
+    def curves(
+        self, *where: str, by: Sequence[str] = ("task", "method", "objective"), width: int | None = None
+    ) -> DataFrame:
+        """Learning curves: for each group of runs mean and population std over seeds in bins of environment steps.
+
+        by: fields of runs or of their configs that make groups; the runs of one differ in their seeds alone. width: of
+        a bin, environment steps, the figures' by default. A row for each group and bin, with the right edge of the bin
+        (env_steps) and how many seeds have come to it. Raises `BadInput` when nothing has been evaluated, and for
+        groups that mix settings.
+        """
+        import pandas as pd
+
+        from dreamctl.results import cells, curves
+
+        groups: dict[tuple[Any, ...], list[Run]] = {}
+        for run in sorted(self._runs(where), key=lambda run: run.env_steps):
+            if run.score is not None:
+                groups.setdefault(tuple(_value(run, key) for key in by), []).append(run)
+        if not groups:
+            raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
+        every = [run for runs in groups.values() for run in runs]
+        width, late = width or curves.bin_width(every), curves.tolerance(every)
+        rows = []
+        for values, runs in groups.items():
+            cells.must_agree(runs, "group")
+            seeds = {run.seed: run for run in runs}  # of one that was done twice that which came further
+            points = curves.evaluations(self._store, list(seeds.values()))
+            curve = curves.aggregate([own for own in points.values() if len(own[0])], width, late)
+            rows += [(*values, *point) for point in zip(*(column.tolist() for column in curve), strict=True)]
+        return pd.DataFrame(rows, columns=[*by, *curve._fields]).rename(columns={"steps": "env_steps"})
+
+    def compare(
+        self,
+        *where: str,
+        by: Sequence[str] = ("method", "objective"),
+        at: int | None = None,
+        against: str | None = None,
+    ) -> DataFrame:
+        """Groups of runs, best first, with what `dreamctl compare` prints of them. Raises `BadInput`.
+
+        Mean and difference are returns, the IQM is of returns / 1000; intervals are pairs.
+        """
+        import pandas as pd
+
+        from dreamctl.results import comparison
+
+        found = comparison.compare(self._store, self._runs(where), by, at, against)
+        columns = (
+            *("mean", "mean_interval", "iqm", "interval", "difference", "difference_interval"),
+            *("improvement", "improvement_interval", "p", "reference"),
+        )
+        rows = [
+            {"group": g.name, "runs": len(g.runs)} | {key: getattr(g, key) for key in columns} for g in found.groups
+        ]
+        return pd.DataFrame(rows).set_index("group").rename(columns={"interval": "iqm_interval"})
+
+    def figure(
+        self,
+        name: str,
+        *,
+        preset: str | None = None,
+        tasks: Sequence[str] | None = None,
+        sweep: str | None = None,
+        until: int | None = None,
+        where: Sequence[str] = (),
+    ) -> Figure:
+        """A figure of the paper from stored runs ("figure4"), as `dreamctl plot` draws it. Raises `BadInput`."""
+        from dreamctl.results import draw
+        from dreamctl.results.cells import Choice
+
+        chosen = None if tasks is None else tuple(tasks)
+        choice = Choice(preset=preset, tasks=chosen, sweep=sweep, until=until, where=tuple(where))
+        figure: Figure = draw.make(self._store, name, choice).figure
+        return figure
+
+    def claims(self, *, preset: str | None = None, sweep: str | None = None, until: int | None = None) -> list[Verdict]:
+        """The verdict on each of the paper's claims, as `dreamctl report` gives them. Raises `BadInput`."""
+        from dreamctl.results import claims
+        from dreamctl.results.cells import Choice
+
+        return claims.judge(claims.gather(self._store, Choice(preset=preset, sweep=sweep, until=until)))
+
+    def agent(self, run: str, checkpoint: str = "latest", device: str = "cpu") -> Agent:
+        """The agent of a run's checkpoint ('latest', 'best' or environment steps), to act with.
+
+        Raises `UnknownRun`, and `BadInput` without such a checkpoint or with a damaged one.
+        """
+        from agent import training
+        from agent.checkpoints import CheckpointError
+        from dreamctl.jobs import files
+
+        found = self._store.find(run)
+        chosen = files.choose(self._store, found, checkpoint)
+        try:
+            return Agent(*training.load(self._store.file(found.id, chosen.path), device))
+        except CheckpointError as error:
+            raise BadInput(str(error)) from error
+
+    def _runs(self, where: Sequence[str]) -> list[Run]:
+        return narrow.fit(self._store.runs(), narrow.parse(where))
+
+
+class Agent:
+    """A trained agent: called with an image it gives the action, without noise; it remembers the episode so far.
+
+    model: the agent itself (world model, behaviour). environment: the task that it was trained on.
+    """
+
+    def __init__(self, model: Dreamer, environment: Environment) -> None:
+        self.model, self.environment = model, environment
+        self.reset()
+
+    def reset(self, seed: int = 0) -> None:
+        """Begin an episode: forget what was seen. seed: of the noise of the model states."""
+        from agent import seeds
+
+        self._policy = self.model.policy(seeds.torch_generator(self.model.device, seed, "evaluation policy"))
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """The action [A] in [-1, 1] for an image [S, S, 3] uint8 of the environment."""
+        return self._policy(image)
+
+    def play(self, seed: int = 0, index: int = 0) -> Episode:
+        """A whole episode, its images, actions and rewards: number `index` of those that `dreamctl eval` plays."""
+        from agent.rollout import evaluation_episode
+
+        return evaluation_episode(self.model, self.environment, seed, index)
+
+
+def _value(run: Run, key: str) -> Any:
+    """What a run has in a field, its own or its config's. Raises `BadInput`."""
+    if key in _COLUMNS:
+        return getattr(run, key)
+    if key not in run.config:
+        raise BadInput(f"unknown field {key!r}: a config field, or {', '.join(_COLUMNS)}")
+    return run.config[key]
