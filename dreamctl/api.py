@@ -42,10 +42,10 @@ class Home:
 
     @classmethod
     def recorded(cls) -> Home:
-        """The runs that come with dreamctl. Raises `HomeError` where they are not."""
-        from dreamctl.store.database import recorded_home
+        """The runs that come with dreamctl."""
+        from dreamctl.store.database import RECORDED
 
-        return cls(recorded_home())
+        return cls(RECORDED)
 
     @property
     def path(self) -> Path:
