@@ -8,9 +8,12 @@ preset that are not named there are those of `paper`.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
+
+_LARGEST = 2**31 - 1  # of a whole number: what databases and tensors count with
 
 
 class ConfigError(ValueError):
@@ -300,14 +303,14 @@ def make(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> C
     or the range of a value.
     """
     if preset not in PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}{nearest(preset, PRESETS)}; presets: {', '.join(PRESETS)}")
+        raise ConfigError(f"unknown preset {_short(preset)}{nearest(preset, PRESETS)}; presets: {', '.join(PRESETS)}")
     types = {f.name: type(f.default) for f in fields(Config)}
     given = dict(overrides or {})
     method = given.get("method", "dreamer")
     values = PRESETS[preset].values | (METHODS[method].values if method in METHODS else {})
     for key, value in given.items():
         if key not in types:
-            raise ConfigError(f"unknown config key {key!r}{nearest(key, types)}")
+            raise ConfigError(f"unknown config key {_short(key)}{nearest(key, types)}")
         values[key] = _parse(key, value, types[key])
     return Config(**values)
 
@@ -331,7 +334,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _parse(key: str, value: Any, kind: type) -> Any:
     """`value` as `kind`: text is read, an int may stand for a float, a whole float for an int."""
-    wrong = ConfigError(f"{key} must be {_NAMES[kind]}, not {value!r}")
+    wrong = ConfigError(f"{key} must be {_NAMES[kind]}, not {_short(value)}")
     if kind is bool:
         if isinstance(value, bool):
             return value
@@ -350,9 +353,15 @@ def _parse(key: str, value: Any, kind: type) -> Any:
             return number
         if number.is_integer():
             return int(value) if isinstance(value, int) else int(number)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise wrong from None
     raise wrong
+
+
+def _short(value: Any) -> str:
+    """A value in a message."""
+    text = reprlib.repr(value)
+    return text if text.isprintable() else ascii(text)
 
 
 _NAMES = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}
@@ -362,9 +371,11 @@ def _check(key: str, value: Any, metadata: Mapping[str, Any]) -> None:
     low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
     if choices and value not in choices:
         listed = ", ".join(map(str, choices))
-        raise ConfigError(f"{key} must be one of {listed}, not {value!r}{nearest(str(value), map(str, choices))}")
+        raise ConfigError(f"{key} must be one of {listed}, not {_short(value)}{nearest(str(value), map(str, choices))}")
     if isinstance(value, float) and not abs(value) < float("inf"):  # also true of NaN
         raise ConfigError(f"{key} must be finite, not {value}")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ConfigError(f"{key} must be at most {_LARGEST}")
     if low is not None and value < low:
         raise ConfigError(f"{key} must be at least {low}, not {value}")
     if high is not None and value > high:

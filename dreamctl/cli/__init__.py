@@ -47,9 +47,16 @@ def main() -> None:
         cause = getattr(error, "orig", None)  # of SQLAlchemy's errors, which is not imported here
         if cause is None:
             raise
-        _fail(f"the run database failed ({' '.join(str(cause).split())}): is its disk full, or its server down?", 2)
+        why = " ".join(str(cause).split())
+        if "malformed" in why or "not a database" in why or "no such" in why:
+            hint = "it is damaged: go back to a copy of it, or save what is left (sqlite3 dreamctl.db .recover)"
+        else:
+            hint = "is its disk full, or its server down?"
+        _fail(f"the run database failed ({why}): {hint}", 2)
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"dreamctl: {message}", file=sys.stderr)
+    from dreamctl.store.columns import printable
+
+    print(f"dreamctl: {printable(message)}", file=sys.stderr)
     sys.exit(code)

@@ -127,6 +127,7 @@ def logs(
     """Print the end of a run's log."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
+    from dreamctl.store.columns import printable
 
     store = open_store(home, create=False)
     record = store.find(run)
@@ -134,10 +135,10 @@ def logs(
     if not path.is_file():
         raise BadInput(f"run {record.name} has no log: it has not begun")
     with path.open(errors="replace") as file:
-        typer.echo("".join(file.readlines()[-lines:]), nl=False)
+        typer.echo(printable("".join(file.readlines()[-lines:]), "\n\t"), nl=False)
         while follow:
             ended = store.get(record.id).status not in ("running", "queued")
-            typer.echo(file.read(), nl=False)
+            typer.echo(printable(file.read(), "\n\t"), nl=False)
             if ended:
                 return
             store.reap()

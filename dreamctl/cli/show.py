@@ -32,9 +32,9 @@ def show(run: RunRef, json: Json = False, home: Home = None, recorded: Recorded 
             }
         )
         return
-    from agent.config import make
+    from agent.config import PRESETS, make
 
-    preset = make(record.preset).to_dict() if record.preset else {}
+    preset = make(record.preset).to_dict() if record.preset in PRESETS else {}
     changed = {key: value for key, value in record.config.items() if preset.get(key) != value}
     spent = (record.finished_at or record.heartbeat_at or 0) - (record.started_at or 0)
     job = f" (job {record.job})" if record.job else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,11 +16,13 @@ from typing import Any
 from agent.config import METHODS, OBJECTIVES, ConfigError, make, nearest
 from agent.tasks import TASKS, get
 from dreamctl.errors import BadInput, UnknownRun
+from dreamctl.jobs.reading import read_yaml, table, values
 from dreamctl.jobs.spec import RunSpec, pairs, parse
 from dreamctl.store.identity import NAME
 
 _ALL_TASKS = tuple(sorted(TASKS))
 _OF_PRESET = "preset"  # as a setting's value: what the preset has, whatever the method's own default
+_RUNS = 20_000  # of a sweep; more are a mistake, and take memory without end
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Sweep:
 
     def cells(self) -> list[RunSpec]:
         """The runs, seed by seed, so that a sweep that is cut short has every cell once. Raises `BadInput`."""
+        count = len(self.tasks) * len(self.seeds) * math.prod(map(len, self.grid.values()))
+        if count > _RUNS:
+            raise BadInput(f"this sweep would have {count:,} runs: {_RUNS:,} are the most, so divide it")
         axes = [[(key, value) for value in values] for key, values in self.grid.items()]
         return [
             replace(parse(task, seed, self.preset, _typed({**self._settings(), **dict(point)})), label=_label(point))
@@ -73,18 +79,22 @@ class Plan:
 
     @classmethod
     def from_dict(cls, name: str, content: Mapping[str, Any]) -> Plan:
-        """What `to_dict` gave."""
-        parts = (
-            Sweep(
-                tuple(part["tasks"]),
-                {key: tuple(values) for key, values in part["grid"].items()},
-                part["settings"],
-                tuple(part["seeds"]),
-                part["preset"],
-            )
-            for part in content["parts"]
-        )
-        return cls(name, tuple(parts), content.get("limit"))
+        """What `to_dict` gave. Raises `BadInput` for anything else."""
+        try:
+            parts = [
+                Sweep(
+                    tuple(map(str, part["tasks"])),
+                    {str(key): tuple(map(str, chosen)) for key, chosen in part["grid"].items()},
+                    {str(key): str(value) for key, value in part["settings"].items()},
+                    tuple(map(int, part["seeds"])),
+                    str(part["preset"]),
+                )
+                for part in content["parts"]
+            ]
+            limit = content.get("limit")
+            return cls(name, tuple(parts), None if limit is None else int(limit))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise BadInput(f"the stored plan of sweep {name} is damaged: give its options or its file again") from error
 
 
 # What the figures of the paper need (Section 5, Appendices). Figure 6 summarises the curves of Appendix D (so says the
@@ -184,34 +194,29 @@ def _changed(plan: Plan, request: Request) -> Plan:
 
 def read(path: Path) -> Plan:
     """A sweep from a YAML file that holds some of `_FILE_KEYS`. Raises `BadInput`."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise BadInput(f"{path} must hold the keys {', '.join(_FILE_KEYS)}")
     for key in content:
         if key not in _FILE_KEYS:
             raise BadInput(f"{path}: unknown key {key!r}{nearest(str(key), _FILE_KEYS)}")
-    grid = {key: _listed(values) for key, values in _mapping(path, content, "grid").items()}
+    grid = {key: values(path, key, found) for key, found in table(path, "grid", content.get("grid")).items()}
     for key, plural in (("method", "methods"), ("objective", "objectives")):
         if plural in content:
-            grid[key] = _listed(content[plural])
-    settings = {key: _text(value) for key, value in _mapping(path, content, "set").items()}
-    seeds = content.get("seeds", 3)
-    chosen = parse_seeds("".join(f"{seed}," for seed in seeds) if isinstance(seeds, list) else str(seeds))
-    tasks = _tasks(_listed(content.get("tasks", _ALL_TASKS)))
-    limit = content.get("limit")
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        raise BadInput(f"{path}: limit is a number of runs, not {limit!r}")
-    name = str(content.get("name", path.stem))
-    if not re.fullmatch(NAME, name) or name in NAMES:
-        raise BadInput(f"{path}: {name!r} is no name for a sweep: use letters, digits, '.', '_' and '-'")
-    return Plan(name, (Sweep(tasks, grid, settings, chosen, str(content.get("preset", "paper"))),), limit)
+            grid[key] = values(path, plural, content[plural])
+    settings = table(path, "set", content.get("set"))
+    preset, limit = content.get("preset", "paper"), content.get("limit", "")
+    seeds = content.get("seeds", "3")
+    chosen = parse_seeds(seeds if isinstance(seeds, str) else "".join(f"{s}," for s in values(path, "seeds", seeds)))
+    tasks = _tasks(values(path, "tasks", content["tasks"])) if "tasks" in content else _ALL_TASKS
+    if not isinstance(preset, str) or not all(isinstance(value, str) for value in settings.values()):
+        raise BadInput(f"{path}: preset is a name, and what is set are single values; several go into grid")
+    if not isinstance(limit, str) or limit and not re.fullmatch("[1-9][0-9]{0,8}", limit):
+        raise BadInput(f"{path}: limit is a number of runs")
+    name = content.get("name", path.stem)
+    if not isinstance(name, str) or not re.fullmatch(NAME, name) or name in NAMES:
+        raise BadInput(f"{path}: {name[:80]!r} is no name for a sweep: use letters, digits, '.', '_' and '-'")
+    return Plan(name, (Sweep(tasks, grid, settings, chosen, preset),), int(limit) if limit else None)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -219,10 +224,12 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise BadInput(f"seeds are a number (3) or a list (0,1,2), not {text!r}") from None
+        raise BadInput(f"seeds are a number (3) or a list (0,1,2), not {text[:80]!r}") from None
+    if "," not in text and numbers and numbers[0] > _RUNS:
+        raise BadInput(f"a sweep has at most {_RUNS:,} seeds: {text} are a mistake, or a list (0,7)")
     chosen = tuple(numbers) if "," in text else tuple(range(numbers[0])) if numbers else ()
     if not chosen or min(chosen) < 0:
-        raise BadInput(f"seeds are a number from 1 on or a list of numbers from 0 on, not {text!r}")
+        raise BadInput(f"seeds are a number from 1 on or a list of numbers from 0 on, not {text[:80]!r}")
     return chosen
 
 
@@ -242,20 +249,5 @@ def _tasks(names: Sequence[str]) -> tuple[str, ...]:
         raise BadInput(str(error)) from error
 
 
-def _listed(values: Any) -> tuple[str, ...]:
-    """A YAML list, a single value or text with commas as texts."""
-    if isinstance(values, str):
-        return tuple(part.strip() for part in values.split(",") if part.strip())
-    return tuple(_text(value) for value in (values if isinstance(values, list | tuple) else [values]))
-
-
-def _text(value: Any) -> str:
-    """A YAML scalar as one types it on the command line."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _mapping(path: Path, content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = content.get(key) or {}
-    if not isinstance(value, dict):
-        raise BadInput(f"{path}: {key} must be a mapping of config fields, such as horizon: 15")
-    return value
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

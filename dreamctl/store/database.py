@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceEr
 
 from agent.patience import disk_may_recover
 from dreamctl.errors import HomeError
+from dreamctl.store.columns import read_json
 from dreamctl.store.models import HEAD, Base
 
 RECORDED = Path(__file__).parents[1] / "recorded"  # the home of the runs that come with dreamctl
@@ -104,7 +105,8 @@ def connect(url: URL, home: Path) -> Engine:
 def connect_recorded() -> Engine:
     """An engine on the recorded runs' database: neither it nor anything beside it is written."""
     file = f"file:{quote(str(RECORDED / 'dreamctl.db'))}"
-    return create_engine(URL.create("sqlite", database=file, query={"mode": "ro", "immutable": "1", "uri": "true"}))
+    url = URL.create("sqlite", database=file, query={"mode": "ro", "immutable": "1", "uri": "true"})
+    return create_engine(url, json_deserializer=read_json)
 
 
 def may_recover(error: BaseException) -> bool:
@@ -128,8 +130,8 @@ def empty() -> Engine:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url)
-    engine = create_engine(url, connect_args={"timeout": 30})
+        return create_engine(url, json_deserializer=read_json)
+    engine = create_engine(url, json_deserializer=read_json, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:

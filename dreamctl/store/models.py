@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, String, Text, TypeDecorator, false
+from sqlalchemy import ForeignKey, Index, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dreamctl.store.identity import DEFAULTS
+from dreamctl.store.columns import Line, Lines, Number, Numbers, Settings, Table, Texts, Whole
 
 HEAD = "0006"  # the newest migration; a test holds it to the migrations themselves
 
@@ -20,17 +20,7 @@ STATUSES = ("queued", "running", "finished", "failed", "stopped")
 class Base(DeclarativeBase):
     """Python types and their columns."""
 
-    type_annotation_map = {float: Float(53), dict[str, Any]: JSON, list[str]: JSON, list[float]: JSON}
-
-
-class Settings(TypeDecorator[dict[str, Any]]):
-    """A config as it was stored; fields that the program has got since are at their defaults, which mean as before."""
-
-    impl = JSON
-    cache_ok = True
-
-    def process_result_value(self, value: dict[str, Any] | None, dialect: Any) -> dict[str, Any] | None:
-        return value and DEFAULTS | value
+    type_annotation_map = {int: Whole, float: Number, dict[str, Any]: Table, list[str]: Texts, list[float]: Numbers}
 
 
 class Run(Base):
@@ -43,24 +33,24 @@ class Run(Base):
         Index("ix_run_task", "task", "created_at", "id"),
     )
 
-    id: Mapped[str] = mapped_column(String(8), primary_key=True)
-    name: Mapped[str] = mapped_column(String(200), unique=True)
+    id: Mapped[str] = mapped_column(Line(8), primary_key=True)
+    name: Mapped[str] = mapped_column(Line(200), unique=True)
 
-    task: Mapped[str] = mapped_column(String(100))
-    method: Mapped[str] = mapped_column(String(50))
-    objective: Mapped[str] = mapped_column(String(50))
+    task: Mapped[str] = mapped_column(Line(100))
+    method: Mapped[str] = mapped_column(Line(50))
+    objective: Mapped[str] = mapped_column(Line(50))
     seed: Mapped[int]
-    preset: Mapped[str] = mapped_column(String(50))
+    preset: Mapped[str] = mapped_column(Line(50))
     config: Mapped[dict[str, Any]] = mapped_column(Settings)
-    digest: Mapped[str] = mapped_column(String(64), index=True)  # of task, seed and config: the run's identity
+    digest: Mapped[str] = mapped_column(Line(64), index=True)  # of task, seed and config: the run's identity
     tags: Mapped[list[str]]
 
-    status: Mapped[str] = mapped_column(String(10))
-    reason: Mapped[str | None] = mapped_column(Text)  # why it failed, one line
+    status: Mapped[str] = mapped_column(Line(10))
+    reason: Mapped[str | None] = mapped_column(Lines)  # why it failed, one line
     stop_requested: Mapped[bool] = mapped_column(default=False)
     attempt: Mapped[int] = mapped_column(default=0)  # counts the workers that took this run on
     deaths: Mapped[int] = mapped_column(default=0, server_default="0")  # workers lost since it was last put in a queue
-    log_tail: Mapped[str | None] = mapped_column(Text)  # last lines of the worker that died
+    log_tail: Mapped[str | None] = mapped_column(Lines)  # last lines of the worker that died
 
     steps: Mapped[int]  # environment steps to train for
     env_steps: Mapped[int] = mapped_column(default=0)  # environment steps done
@@ -73,18 +63,18 @@ class Run(Base):
     finished_at: Mapped[float | None]
     heartbeat_at: Mapped[float | None]
 
-    device: Mapped[str | None] = mapped_column(String(50))
-    job: Mapped[str | None] = mapped_column(String(200))  # of another engine: "slurm:12_0"
-    host: Mapped[str | None] = mapped_column(String(200))
+    device: Mapped[str | None] = mapped_column(Line(50))
+    job: Mapped[str | None] = mapped_column(Line(200))  # of another engine: "slurm:12_0"
+    host: Mapped[str | None] = mapped_column(Line(200))
     pid: Mapped[int | None]
     process_started: Mapped[float | None]  # clock ticks after boot
-    process_space: Mapped[str | None] = mapped_column(String(100))  # boot and PID namespace that pid counts in
+    process_space: Mapped[str | None] = mapped_column(Line(100))  # boot and PID namespace that pid counts in
     scheduler_pid: Mapped[int | None]  # in the same space: the scheduler that claimed it, if one did
     scheduler_started: Mapped[float | None]
-    git_commit: Mapped[str | None] = mapped_column(String(40))
-    git_branch: Mapped[str | None] = mapped_column(String(200))
+    git_commit: Mapped[str | None] = mapped_column(Line(40))
+    git_branch: Mapped[str | None] = mapped_column(Line(200))
     git_dirty: Mapped[bool | None]
-    git_diff: Mapped[str | None] = mapped_column(Text)
+    git_diff: Mapped[str | None] = mapped_column(Text)  # never printed
     packages: Mapped[dict[str, Any]]
 
 
@@ -93,14 +83,14 @@ class Sweep(Base):
 
     __tablename__ = "sweep"
 
-    id: Mapped[str] = mapped_column(String(8), primary_key=True)
-    name: Mapped[str] = mapped_column(String(200), unique=True)
+    id: Mapped[str] = mapped_column(Line(8), primary_key=True)
+    name: Mapped[str] = mapped_column(Line(200), unique=True)
     spec: Mapped[dict[str, Any]]  # its plan, as JSON
     paused: Mapped[bool] = mapped_column(default=False)
     stopped: Mapped[bool] = mapped_column(default=False, server_default=false())  # its schedulers are to end
     max_attempts: Mapped[int]  # workers that a run may lose before it counts as failed
     created_at: Mapped[float]
-    mlflow_run: Mapped[str | None] = mapped_column(String(64))  # its parent run there
+    mlflow_run: Mapped[str | None] = mapped_column(Line(64))  # its parent run there
 
 
 class SweepRun(Base):
@@ -120,7 +110,7 @@ class Scalar(Base):
     __table_args__ = {"sqlite_with_rowid": False}  # the key is the row: half the size, twice the speed
 
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
-    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    name: Mapped[str] = mapped_column(Line(100), primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
     value: Mapped[float]
     wall_time: Mapped[float]
@@ -133,14 +123,14 @@ class Evaluation(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
-    kind: Mapped[str] = mapped_column(String(10))
+    kind: Mapped[str] = mapped_column(Line(10))
     env_steps: Mapped[int]
     seed: Mapped[int]
     returns: Mapped[list[float]]
     mean: Mapped[float]
     std: Mapped[float]  # population standard deviation over the episodes
-    checkpoint: Mapped[str | None] = mapped_column(String(200))  # path in the run's folder
-    video: Mapped[str | None] = mapped_column(String(200))  # path in the run's folder
+    checkpoint: Mapped[str | None] = mapped_column(Line(200))  # path in the run's folder
+    video: Mapped[str | None] = mapped_column(Line(200))  # path in the run's folder
     created_at: Mapped[float]
 
 
@@ -150,11 +140,11 @@ class Checkpoint(Base):
     __tablename__ = "checkpoint"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
-    path: Mapped[str] = mapped_column(String(200), primary_key=True)
+    path: Mapped[str] = mapped_column(Line(200), primary_key=True)
     env_steps: Mapped[int]
     updates: Mapped[int]
     bytes: Mapped[int]
-    sha256: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(Line(64))
     created_at: Mapped[float]
 
 
@@ -164,8 +154,8 @@ class Artifact(Base):
     __tablename__ = "artifact"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
-    path: Mapped[str] = mapped_column(String(200), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(20))
+    path: Mapped[str] = mapped_column(Line(200), primary_key=True)
+    kind: Mapped[str] = mapped_column(Line(20))
     bytes: Mapped[int]
     created_at: Mapped[float]
 
@@ -176,5 +166,5 @@ class Mirrored(Base):
     __tablename__ = "mirrored"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
-    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    key: Mapped[str] = mapped_column(Line(300), primary_key=True)
     value: Mapped[str] = mapped_column(Text)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+_DIFF = 256 * 1024  # bytes of uncommitted changes that are kept with a run
 _PACKAGES = ("dreamctl", "torch", "numpy", "dm_control", "mujoco", "mlflow", "sqlalchemy")
 
 
@@ -27,7 +30,7 @@ def collect() -> dict[str, Any]:
     commit = _git("rev-parse", "HEAD")
     if commit is None or _git("ls-files", "--error-unmatch", __file__) is None:  # not in git, or in another project's
         return {"packages": packages}
-    diff = _git("diff", "HEAD")
+    diff = _diff()
     return {
         "packages": packages,
         "git_commit": commit.strip(),
@@ -35,6 +38,20 @@ def collect() -> dict[str, Any]:
         "git_dirty": bool(diff),
         "git_diff": diff or None,
     }
+
+
+def _diff() -> str:
+    """What is not committed, up to `_DIFF` bytes; with DREAMCTL_GIT_DIFF=0 only that there is something."""
+    command = ["git", "-C", str(Path(__file__).parent), "diff", "HEAD"]
+    with suppress(OSError), subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        found = process.stdout.read(_DIFF + 1)
+        process.kill()
+        if found and os.environ.get("DREAMCTL_GIT_DIFF") == "0":
+            return "not kept: DREAMCTL_GIT_DIFF=0\n"
+        text = found[:_DIFF].decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return text + (f"\n[cut off after {_DIFF} bytes]\n" if len(found) > _DIFF else "")
+    return ""
 
 
 def _git(*arguments: str) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dreamctl.errors import BadInput
 from dreamctl.jobs.cluster import Engine
+from dreamctl.jobs.reading import read_yaml
 from dreamctl.store import Store
 from dreamctl.store.models import Sweep
 
@@ -49,14 +50,9 @@ def open_engine(name: str, store: Store, sweep: Sweep, resources: Mapping[str, s
 
 
 def _profile(path: Path) -> dict[str, dict[str, str]]:
-    import yaml
-
     if not path.is_file():
         return {}
-    try:
-        found = yaml.load(path.read_text(), yaml.BaseLoader) or {}  # all values as text: 8:00:00 would be a number
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    found = read_yaml(path) or {}
     if not isinstance(found, dict) or any(key not in NAMES or not isinstance(found[key], dict) for key in found):
         raise BadInput(f"{path} holds resources under {' and '.join(NAMES)}, as in 'slurm: {{partition: gpu}}'")
     return found

@@ -1,0 +1,127 @@
+"""Types of the columns. What is read is data from strangers: it is checked here, and can be printed.
+
+SQLite keeps any value in any column, and a name may hold escape sequences that a terminal obeys.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from sqlalchemy import JSON, Float, Integer, String, Text, TypeDecorator
+
+from dreamctl.errors import BadRecord
+from dreamctl.store.identity import DEFAULTS
+
+
+def printable(text: str, kept: str = "") -> str:
+    """Text with visible escapes (\\x1b) in place of what a terminal would obey, except the characters `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
+def read_json(text: str | bytes) -> Any:
+    """JSON of a column. Raises `BadRecord`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise _wrong("JSON", text) from None
+
+
+class Line(TypeDecorator[str]):
+    """Text of one line."""
+
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> str | None:
+        if value is None:
+            return None
+        return printable(value) if isinstance(value, str) else _refuse("text", value)
+
+
+class Lines(TypeDecorator[str]):
+    """Text of several lines."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> str | None:
+        if value is None:
+            return None
+        return printable(value, "\n\t") if isinstance(value, str) else _refuse("text", value)
+
+
+class Whole(TypeDecorator[int]):
+    """A whole number."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> int | None:
+        return value if value is None or type(value) is int else _refuse("a whole number", value)
+
+
+class Number(TypeDecorator[float]):
+    """A number, finite."""
+
+    impl = Float(53)
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> float | None:
+        good = value is None or isinstance(value, int | float) and math.isfinite(value)
+        return value if good else _refuse("a number", value)
+
+
+class Table(TypeDecorator[dict[str, Any]]):
+    """A JSON object."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            _refuse("an object", value)
+        return {printable(k): printable(v) if isinstance(v, str) else v for k, v in value.items()}
+
+
+class Settings(Table):
+    """A config as it was stored; fields that the program has got since are at their defaults, which mean as before."""
+
+    def process_result_value(self, value: Any, dialect: Any) -> dict[str, Any]:
+        return DEFAULTS | super().process_result_value(value, dialect)
+
+
+class Texts(TypeDecorator[list[str]]):
+    """A list of lines in JSON."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> list[str]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            _refuse("a list of texts", value)
+        return [printable(item) for item in value]
+
+
+class Numbers(TypeDecorator[list[float]]):
+    """A list of numbers in JSON."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> list[float]:
+        if not isinstance(value, list) or not all(isinstance(item, int | float) for item in value):
+            _refuse("a list of numbers", value)
+        return list(value)
+
+
+def _refuse(wanted: str, value: Any) -> Any:
+    raise _wrong(wanted, value)
+
+
+def _wrong(wanted: str, value: Any) -> BadRecord:
+    shown = ascii(value[:60] if isinstance(value, str | bytes) else type(value).__name__)
+    return BadRecord(f"the run database holds {shown} where {wanted} should be: it is damaged, or was changed by hand")
