@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from dreamctl.cli import compare, eval, ls, methods, move, plot, queue, report, run, show, sweep, sync, ui
+from dreamctl.cli import compare, doctor, eval, ls, methods, move, plot, queue, report, run, show, sweep, sync, ui
 from dreamctl.errors import DreamctlError
 
 app = typer.Typer(
@@ -20,7 +20,18 @@ app = typer.Typer(
 for command in (
     *(run.run, sweep.sweep, queue.status, eval.eval_, ls.ls, show.show, queue.logs),
     *(compare.compare, report.report, methods.methods),
-    *(queue.stop, queue.pause, queue.resume, queue.retry, queue.rm, move.export, move.import_, sync.sync, ui.ui),
+    *(
+        queue.stop,
+        queue.pause,
+        queue.resume,
+        queue.retry,
+        queue.rm,
+        move.export,
+        move.import_,
+        sync.sync,
+        ui.ui,
+        doctor.doctor,
+    ),
 ):
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(plot.app, name="plot")

@@ -1,0 +1,205 @@
+"""Whether a home and this machine are fit to train: each finding with the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from dreamctl.errors import DreamctlError
+from dreamctl.jobs import estimate
+from dreamctl.jobs.slots import gpus
+from dreamctl.jobs.spec import RunSpec
+from dreamctl.store import Store, open_store, tracking
+from dreamctl.store.models import HEAD
+from dreamctl.store.moving import STAGE
+
+_LATE = 60.0  # seconds without a sign of life
+_OLD = 3600.0  # seconds after which what was left half done belongs to nobody
+_ROOM = 1 << 30  # bytes that should be free in any case
+_SLOW = 50.0  # milliseconds a frame
+_PATIENCE = 60.0  # seconds for a trial of rendering
+_RENDER = """
+import time
+from agent.rendering import choose_by_trial, choose_backend
+import sys
+choose_by_trial(sys.argv[1], 1) if sys.argv[1] != "cpu" else choose_backend()
+from agent import tasks
+from agent.config import make
+from agent.environment import Environment
+import numpy as np, os
+environment = Environment(tasks.get("walker_walk"), make("paper"))
+environment.reset(0)
+begin = time.perf_counter()
+for _ in range(20):
+    environment.simulator.image()
+print(os.environ["MUJOCO_GL"], 50 * (time.perf_counter() - begin))
+"""
+
+
+@dataclass
+class Finding:
+    """level: ok, warning or error; mend: the command that mends it; fix: the same, done from here, if it can be."""
+
+    what: str
+    level: str
+    text: str
+    mend: str = ""
+    fix: Callable[[], object] | None = None
+
+
+def examine(home: str | None, suffix: str) -> Iterator[Finding]:
+    """All findings, one after the other. suffix: what commands need to find this home."""
+    try:
+        store = open_store(home)
+    except DreamctlError as error:
+        yield Finding("home", "error", str(error), "dreamctl doctor --home ANOTHER")
+    else:
+        for check in (_database, _home, _dead, _mlflow, _clock):
+            try:
+                yield from check(store, suffix)
+            except (SQLAlchemyError, ValueError) as error:  # ValueError: what is stored as JSON is none
+                told = f"cannot be read: {' '.join(str(getattr(error, 'orig', None) or error).split())[:200]}"
+                yield Finding("database", "error", told, _recover(store))
+    yield from _torch()
+    yield _rendering()
+
+
+def _home(store: Store, suffix: str) -> Iterator[Finding]:
+    free = shutil.disk_usage(store.home).free
+    waiting = [run for status in ("queued", "running") for run in store.runs(status=status)]
+    needed = sum(
+        estimate.replay_bytes(_cell(run.task, run.seed, run.config, run.preset))
+        * (run.steps - run.env_steps)
+        // run.steps
+        for run in waiting
+        if run.steps > 0
+    )
+    room = f"{free / 2**30:.1f} GiB free, the replay of {len(waiting)} waiting run(s) takes up to {needed / 2**30:.1f}"
+    level = "ok" if free > needed + _ROOM else "error" if free < _ROOM // 8 else "warning"
+    yield Finding("home", level, f"{store.home}: {room}", "" if level == "ok" else f"df -h {store.home}")
+    left = [path for path in store.home.glob(f"{STAGE}*") if time.time() - path.stat().st_mtime > _OLD]
+    if left:
+        names = " ".join(str(path) for path in left)
+        yield Finding(
+            "home",
+            "warning",
+            f"{len(left)} folder(s) of an import or export that was killed",
+            f"rm -r {names}",
+            lambda: [*map(shutil.rmtree, left)],
+        )
+
+
+def _cell(task: str, seed: int, config: dict, preset: str) -> RunSpec:
+    from agent.config import Config
+
+    return RunSpec(task, seed, Config.from_dict(config), preset)
+
+
+def _database(store: Store, suffix: str) -> Iterator[Finding]:
+    engine = store._engine
+    if engine.dialect.name != "sqlite":
+        yield Finding("database", "ok", f"{engine.dialect.name}, schema {HEAD}")
+        return
+    with engine.connect() as connection:
+        said = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+        mode = connection.execute(text("PRAGMA journal_mode")).scalar()
+        orphans = connection.execute(text("PRAGMA foreign_key_check")).first()
+    if said != "ok" or orphans:
+        told = f"damaged: {said if said != 'ok' else 'records of no run'}"
+        yield Finding("database", "error", told, _recover(store))
+    elif mode != "wal":
+        wal = f"sqlite3 {engine.url.database} 'PRAGMA journal_mode=WAL'"
+        yield Finding("database", "warning", f"journal mode {mode}: writers wait for readers", wal)
+    else:
+        yield Finding("database", "ok", f"{engine.url.database}: whole, schema {HEAD}, write-ahead log")
+
+
+def _recover(store: Store) -> str:
+    file = store._engine.url.database
+    return f"sqlite3 {file} .recover | sqlite3 {store.home / 'recovered.db'}  # a copy of what can be read"
+
+
+def _dead(store: Store, suffix: str) -> Iterator[Finding]:
+    running = store.runs(status="running", light=True)
+    late = [run.name for run in running if time.time() - (run.heartbeat_at or 0) > _LATE]
+    if late:
+        told = f"no sign of life from {', '.join(late[:5])} for more than {_LATE:.0f} s"
+        yield Finding("runs", "warning", told, f"dreamctl doctor --fix{suffix}", lambda: store.reap(wait=True))
+    else:
+        yield Finding("runs", "ok", f"{len(running)} running, all with signs of life")
+
+
+def _mlflow(store: Store, suffix: str) -> Iterator[Finding]:
+    if "DREAMCTL_MLFLOW" in os.environ or (store.home / "mlflow.db").is_file():
+        os.environ |= {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+        try:
+            tracking.open_client(store).search_experiments(max_results=1)
+        except Exception as error:  # MLflow's own, of any kind
+            told = " ".join(str(error).split())[:200]
+            mend = "start its server, or unset DREAMCTL_MLFLOW"
+            if "DREAMCTL_MLFLOW" not in os.environ:
+                mend = f"mv {store.home / 'mlflow.db'} {store.home / 'mlflow.old'} && dreamctl sync{suffix}"
+            yield Finding("MLflow", "error", f"does not open: {told}", mend)
+            return
+    stamps = store.stamps()
+    behind = sum(store.mirrored(run_id).get("stamp") != stamp for run_id, stamp in stamps.items())
+    if behind:
+        from dreamctl.jobs.launch import spawn_mirror
+
+        told = f"{behind} of {len(stamps)} run(s) are not copied yet"
+        yield Finding("MLflow", "warning", told, f"dreamctl sync{suffix}", lambda: spawn_mirror(store).wait())
+    else:
+        yield Finding("MLflow", "ok", f"{version('mlflow')}: all {len(stamps)} run(s) are copied")
+
+
+def _clock(store: Store, suffix: str) -> Iterator[Finding]:
+    ahead = max((run.created_at for run in store.runs(light=True, newest=1)), default=0.0) - time.time()
+    if ahead > _LATE:
+        yield Finding("clock", "error", f"{ahead:.0f} s behind what is on record", "timedatectl set-ntp true")
+        return
+    yield Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
+
+
+def _torch() -> Iterator[Finding]:
+    import torch
+
+    seen, cuda = gpus(), torch.version.cuda
+    if seen and not torch.cuda.is_available():
+        told = f"torch {torch.__version__} does not use the {len(seen)} GPU(s) that the driver shows"
+        yield Finding("GPU", "error", told, "pip install --force-reinstall torch  # a build with CUDA")
+    elif seen:
+        import pynvml
+
+        pynvml.nvmlInit()
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+        yield Finding("GPU", "ok", f"{names}; driver {driver}; torch {torch.__version__} with CUDA {cuda}")
+    else:
+        yield Finding("GPU", "ok", f"none; torch {torch.__version__}, {torch.get_num_threads()} CPU thread(s)")
+
+
+def _rendering() -> Finding:
+    """In a process of its own: a GL driver may crash or hang."""
+    from agent.rendering import PACKAGES
+
+    mend = f"apt-get install libegl1 libgl1-mesa-dri  # {PACKAGES}"
+    try:
+        command = [sys.executable, "-c", _RENDER, "cuda:0" if gpus() else "cpu"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return Finding("rendering", "error", f"hung for {_PATIENCE:.0f} s", mend)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return Finding("rendering", "error", f"fails: {said[:200]}", mend)
+    backend, milliseconds = done.stdout.split()[-2:]
+    told = f"{backend}, {float(milliseconds):.1f} ms per frame of walker_walk"
+    return Finding("rendering", "ok" if float(milliseconds) < _SLOW else "warning", told)
