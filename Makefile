@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test mutants test-engines test-slow lint constraints
+.PHONY: help install demo test mutants test-engines test-slow lint docs constraints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: install ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+docs: install ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 constraints: ## write constraints.txt from what is installed in .venv
 	.venv/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' >constraints.txt
