@@ -35,6 +35,9 @@ def compare(
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Only runs as long as the longest.")] = False,
     where: Where = None,
+    reach: Annotated[
+        float | None, typer.Option(metavar="SCORE", help="Also after how many steps and hours runs reach this score.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw intervals and profiles into this PNG, PDF and CSV beside.")
@@ -45,7 +48,7 @@ def compare(
 ) -> None:
     """Compare groups of runs: IQM with a 95 % interval, probability of improvement, exact tests."""
     from dreamctl.errors import BadInput
-    from dreamctl.results import comparison, selection
+    from dreamctl.results import comparison, reaching, selection
     from dreamctl.results.cells import Choice
     from dreamctl.store import open_store
 
@@ -59,6 +62,9 @@ def compare(
     for note in _remarks(runs, found, at, complete):
         typer.echo(f"note: {note}", err=True)
     rows = [_row(group) for group in found.groups]
+    if reach is not None:
+        for row, group in zip(rows, found.groups, strict=True):
+            row["reach"] = [one._asdict() for one in reaching.groups(store, group.finals, reach, at)]
     if csv is not None:
         _write(csv, found.groups)
     if plot is not None:
@@ -70,6 +76,8 @@ def compare(
         print_json(rows)
     else:
         _print(found, rows)
+        if reach is not None:
+            _print_reach(rows, reach)
 
 
 def _remarks(runs: list[Run], found: Comparison, at: int | None, complete: bool) -> list[str]:
@@ -184,6 +192,25 @@ def _print(found: Comparison, rows: list[dict[str, Any]]) -> None:
                 f"  {key}", *("/".join(map(str, group.differs.get(key, []))) for group in groups if group.runs)
             )
         out.print(grid)
+
+
+def _print_reach(rows: list[dict[str, Any]], score: float) -> None:
+    """A line for each group and task."""
+    from rich.table import Table
+
+    out = console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("GROUP", "TASK", "REACHED", "STEPS", "HOURS"):
+        table.add_column(heading, justify="right" if heading in ("REACHED", "STEPS", "HOURS") else "left")
+    for row in rows:
+        for one in row["reach"]:
+            far = "-" if one["env_steps"] is None else steps(int(one["env_steps"]))
+            hours = "-" if one["hours"] is None else f"{one['hours']:.3g}"
+            table.add_row(row["group"] or "all", one["task"], f"{one['reached']} of {one['runs']}", far, hours)
+    out.print(
+        f"\nto a score of {score:g}: median environment steps and hours at work, where half of the runs got there"
+    )
+    out.print(table)
 
 
 def _corrected(found: Comparison) -> str:

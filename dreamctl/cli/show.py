@@ -33,10 +33,11 @@ def show(run: RunRef, json: Json = False, home: Home = None, recorded: Recorded 
         )
         return
     from agent.config import PRESETS, make
+    from dreamctl.results import costs
 
     preset = make(record.preset).to_dict() if record.preset in PRESETS else {}
     changed = {key: value for key, value in record.config.items() if preset.get(key) != value}
-    spent = (record.finished_at or record.heartbeat_at or 0) - (record.started_at or 0)
+    spent = (costs.at_work(store.scalars(record.id, costs.RATE)) or [0.0])[-1]
     job = f" (job {record.job})" if record.job else ""
     commit = f"{(record.git_commit or 'no git')[:10]}{' + changes' if record.git_dirty else ''}"
     _table(
@@ -48,7 +49,7 @@ def show(run: RunRef, json: Json = False, home: Home = None, recorded: Recorded 
             "status": record.status + (f": {record.reason}" if record.reason else ""),
             "env steps": f"{record.env_steps:,} of {record.steps:,}, {record.updates:,} updates",
             "score": f"{number(record.score)} (best {number(record.best_score)})",
-            "time": f"{duration(spent)} on {record.device} of {record.host}{job}"
+            "time": f"{duration(spent)} at work on {record.device} of {record.host}{job}"
             if record.started_at
             else "not started",
             "created": f"{ago(record.created_at)}, code {commit}",

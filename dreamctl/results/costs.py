@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from dreamctl.store import Point
+
 # Hours per 1e6 environment steps on one V100, without parallelization (Section 5, "Implementation").
 PAPER = {"dreamer": 10.0, "planet": 17.0, "d4pg": 24.0}
-RATE = "time/env_steps_per_second"
+RATE = "time/env_steps_per_second"  # mean since the attempt began, recorded with every episode
+_PAUSE = 3  # so many times as long as the rate lets expect: between two points the run was not at work
 
 
 def hours_per_million(rate: float | None) -> float | None:
     """Hours per 1e6 environment steps, from environment steps per second."""
     return 1e6 / rate / 3600 if rate else None
+
+
+def at_work(points: Sequence[Point]) -> list[float]:
+    """Seconds of work that a run had taken by each point of `RATE`, the sum over all its attempts.
+
+    It is the time between two recorded points or, where an attempt ended between them, what the next one's rate makes
+    of their steps. Neither the time between attempts is in it nor work that was lost with a killed one and done again.
+    """
+    spent, seconds = [], 0.0
+    step, clock = 0, None
+    for point in points:
+        expected = (point.step - step) / point.value if point.value > 0 else 0.0
+        passed = expected if clock is None else point.wall_time - clock
+        seconds += passed if 0 < passed <= _PAUSE * expected else expected
+        spent.append(seconds)
+        step, clock = point.step, point.wall_time
+    return spent

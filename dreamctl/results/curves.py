@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dreamctl.errors import BadInput
+from dreamctl.results import costs
 from dreamctl.store import Run, Store
 
 _BIN = 100_000  # environment steps, the paper's
@@ -46,29 +47,16 @@ def evaluations(store: Store, runs: Sequence[Run], until: int | None = None) -> 
     }
 
 
-# The phases of a run's work, whose seconds are recorded with every episode; what was done is in one of them.
-_PHASES = ("batch", "update", "episode", "replay", "evaluation", "checkpoint")
-
-
 def progress(store: Store, run: Run, what: str) -> Points:
     """A run's environment steps [K], rising, and how many `updates` or `hours` of work it had taken by then [K].
 
-    Hours are those at work, the sum over all attempts of what they spent on the steps that count: neither the time
-    between two attempts is in them, nor work that was lost with a killed one and done again.
+    Hours are those at work, see `costs.at_work`.
     """
-    if what == "updates":
-        points = store.scalars(run.id, "train/updates")
-        steps, values = [point.step for point in points], [point.value for point in points]
-    else:
-        spent: dict[int, float] = {}
-        for phase in _PHASES:
-            for point in store.scalars(run.id, f"time/{phase}_seconds"):
-                spent[point.step] = spent.get(point.step, 0.0) + point.value
-        steps = sorted(spent)
-        values = list(np.cumsum([spent[step] for step in steps]) / 3600)
-    if not steps:
+    points = store.scalars(run.id, "train/updates" if what == "updates" else costs.RATE)
+    if not points:
         raise BadInput(f"{run.name} has no record of its {what}: --x steps")
-    return np.array([0, *steps], np.int64), np.array([0.0, *values], np.float64)
+    values = [point.value for point in points] if what == "updates" else [s / 3600 for s in costs.at_work(points)]
+    return np.array([0, *(point.step for point in points)], np.int64), np.array([0.0, *values])
 
 
 def random_return(store: Store, runs: Sequence[Run]) -> float | None:

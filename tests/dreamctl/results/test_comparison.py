@@ -157,3 +157,20 @@ def test_the_picture_holds_the_numbers(store, runs, tmp_path):
     mine = [r for r in rows if r["what"] == "profile" and r["group"] == "horizon=5"]
     shares = {float(r["score"]): float(r["value"]) for r in mine}
     assert [shares[score] for score in (0, 90, 200, 310)] == [1.0, 1.0, 0.5, 0.0] and np.isclose(len(shares), 101)
+
+
+def test_how_long_runs_take_to_a_score(store, evaluated):
+    from dreamctl.results import reaching, scores
+
+    runs = [
+        evaluated({80: [10], 160: [60], 400: [40]}),
+        evaluated({80: [10], 160: [20], 400: [70]}, seed=1),
+        evaluated({80: [10], 160: [20], 400: [70]}, seed=2),
+    ]
+    finals = list(scores.finals(store, runs).values())
+    (found,) = reaching.groups(store, finals, 50)
+    assert found == ("pendulum_swingup", 3, 3, 400, None)  # no hours are on record
+    (found,) = reaching.groups(store, finals, 65)
+    assert found[1:4] == (2, 3, 400)
+    (found,) = reaching.groups(store, finals, 80)
+    assert found[1:4] == (0, 3, None)

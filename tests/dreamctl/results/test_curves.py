@@ -82,12 +82,13 @@ def test_hours_are_those_at_work(store, evaluated):
     with store._write() as session:
         from dreamctl.store.models import Scalar
 
-        for step, night in ((40, 0), (80, 50_000)):
-            for phase, seconds in (("update", 1800), ("episode", 5400)):
-                values = dict(name=f"time/{phase}_seconds", step=step, value=seconds, wall_time=night)
-                session.add(Scalar(run_id=run.id, **values))
+        hour = 3600
+        # 40 steps an hour; the second attempt is half as fast and starts after ten hours
+        for step, rate, at in ((40, 40, 1), (80, 40, 2), (120, 20, 14), (160, 20, 16)):
+            values = dict(name="time/env_steps_per_second", step=step, value=rate / hour, wall_time=hour * at)
+            session.add(Scalar(run_id=run.id, **values))
     steps, hours = curves.progress(store, run, "hours")
-    assert (steps.tolist(), hours.tolist()) == ([0, 40, 80], [0, 2, 4])
+    assert (steps.tolist(), hours.tolist()) == ([0, 40, 80, 120, 160], pytest.approx([0, 1, 2, 4, 6]))
     with pytest.raises(BadInput, match="no record of its updates: --x steps"):
         curves.progress(store, run, "updates")
 
