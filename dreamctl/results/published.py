@@ -32,7 +32,7 @@ _FINAL = {
     "slac": "official-baselines-2021 (Lee et al. 2019)",
 }
 _BOTH = ("d4pg", "a3c", "slac")  # what is not a version's own
-_STEPS = {"d4pg": 1_000_000_000}  # environment steps by the submission, where the camera-ready has others
+_STEPS = {"d4pg": 1_000_000_000, "a3c": None}  # environment steps by the submission, which says nothing of A3C's
 _INPUTS = {"a3c": "states"}  # the others see pixels
 CURVES = "official-scores-2021"
 _NAMES = {"dreamer": "Dreamer", "planet": "PlaNet", "d4pg": "D4PG", "a3c": "A3C", "slac": "SLAC"}
@@ -106,8 +106,7 @@ def final(method: str, version: str = CAMERA_READY) -> dict[str, Score]:
     found = {s.task: s for s in scores() if s.method == method and s.source == _FINAL.get(method)}
     if version == CAMERA_READY:
         return found
-    steps = _STEPS.get(method)
-    return {task: s._replace(version=version, env_steps=steps or s.env_steps) for task, s in found.items()}
+    return {task: s._replace(version=version, env_steps=_STEPS.get(method, s.env_steps)) for task, s in found.items()}
 
 
 def average(method: str, version: str = CAMERA_READY) -> Score | None:

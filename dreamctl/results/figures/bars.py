@@ -49,6 +49,7 @@ def draw(
     first = next(iter(scores.values()))
     order = sorted(tasks, key=lambda task: (task not in first, first[task].mean if task in first else 0.0))
     shared = [task for task in order if all(task in of for of in scores.values() if of)]
+    given = means is not None
     if means is None:
         means = {name: _mean([of[t] for t in shared]) for name, of in scores.items() if of and shared}
     figure = Figure(figsize=(style.WIDTH, 2.5), layout="constrained")
@@ -76,14 +77,9 @@ def draw(
         missing = [index for index, of in enumerate(scores.values()) if task not in of]
         if missing:
             at = place + (float(np.mean(missing)) - (len(scores) - 1) / 2) * width
-            _write(axis, at, 0, "no runs" if len(missing) == len(scores) else "n/a")
-    counts = {bar.tasks for bar in means.values()}
-    said = f"Mean of {counts.pop()}" if len(counts) == 1 else "Mean"
-    if counts:  # each over its own tasks
-        for index, name in enumerate(scores):
-            if name in means:
-                at = len(order) + (index - (len(scores) - 1) / 2) * width
-                _write(axis, at, 20, str(means[name].tasks), "white")
+            _write(axis, at, 0, "no runs" if len(missing) == len(scores) and not given else "n/a")
+    counts = [str(means[name].tasks) for name in scores if name in means]
+    said = " ".join(["Mean", *(["of", ", ".join(counts[:1] if len(set(counts)) == 1 else counts)] if counts else [])])
     names = [*map(style.title, order), said]
     axis.set_xticks(range(len(names)), names, rotation=45, rotation_mode="anchor", ha="right", fontsize=6)
     axis.tick_params(axis="x", length=0, pad=1)
@@ -125,5 +121,5 @@ def _short(steps: int) -> str:
     return f"{steps / 1e6:.3g}M" if steps >= 1_000_000 else f"{steps / 1e3:.3g}k"
 
 
-def _write(axis: Any, x: float, y: float, text: str, color: str = "black") -> None:
-    axis.text(x, y + 10, text, rotation=90, ha="center", va="bottom", fontsize=6, color=color, clip_on=False)
+def _write(axis: Any, x: float, y: float, text: str) -> None:
+    axis.text(x, y + 10, text, rotation=90, ha="center", va="bottom", fontsize=6, clip_on=False)

@@ -199,7 +199,7 @@ def published_performance(version: str = published.CAMERA_READY) -> Drawn:
             of[mean.name], labels[mean.name] = {task: _bar(score) for task, score in known.items()}, mean.label
             count = len(known) or len(published.final(method))
             means[mean.name] = _bar(mean)._replace(tasks=count)
-    note = f"{version}; training steps, inputs in brackets; white: how many tasks a mean is of"
+    note = f"{version}; training steps, inputs in brackets"
     tasks = sorted(published.final("dreamer"))
     return Drawn(*_with_header(bars.draw(tasks, of, labels, note, means)), [])
 

@@ -58,16 +58,29 @@ _OTHERS = (
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
     """How the lines of a figure are drawn: those that have a look of their own so, the others by rank."""
-    others = iter(itertools.cycle(_OTHERS))
-    found: dict[str, Look] = {label: LOOKS[label] for label in labels if label in LOOKS}
+    found: dict[str, Look] = {}
+    for label in labels:
+        own = _own(label)
+        if own is not None and own not in found.values():
+            found[label] = own
     if not found and labels:
         found[labels[0]] = _DREAMER
+    others = itertools.cycle(_OTHERS)
     for label in labels:
         while label not in found:
             look = next(others)
             if look not in found.values() or len(found) > len(_OTHERS):
                 found[label] = look
     return found
+
+
+def _own(label: str) -> Look | None:
+    """The look of a method, or of what is not usual in "Dreamer, Contrastive"; None of what has none."""
+    parts = label.split(", ")
+    if not set(parts) <= LOOKS.keys():
+        return None
+    unusual = [LOOKS[part] for part in parts if LOOKS[part] != _DREAMER]
+    return None if len(unusual) > 1 else unusual[0] if unusual else _DREAMER
 
 
 def apply() -> None:

@@ -94,6 +94,8 @@ def test_a_method_has_one_look_in_all_figures():
     assert style.looks(FIGURES[1])["Reconstruction"] == style.looks(FIGURES[2])["Action repeat 2"] == blue
     assert len({look.color for label, look in style.LOOKS.items()}) == len(style.LOOKS) - 2  # three names for Dreamer
     assert style.looks(["horizon=7", "horizon=5"])["horizon=7"] == blue
+    mixed = style.looks(["Dreamer, Reconstruction", "Dreamer, Contrastive", "PlaNet, Reconstruction"])
+    assert list(mixed.values()) == [blue, style.LOOKS["Contrastive"], style.LOOKS["PlaNet"]]
     many = style.looks([f"horizon={value}" for value in range(8)])
     assert len(set(many.values())) == 8
 

@@ -427,6 +427,7 @@ def test_published_numbers_say_version_steps_and_inputs():
         (312, 2_000_000, 20),
     ]
     assert (drawn["D4PG"]["env_steps"], drawn["D4PG"]["tasks"]) == (1_000_000_000, 18)
+    assert drawn["A3C"]["env_steps"] == "" and drawn["A3C"]["source"].startswith("submission, unknown steps")
     assert drawn["D4PG"]["source"].startswith("submission, 1e9 environment steps, from pixels")
     later = {r["group"]: r for r in rows(paper.published_performance()) if r["task"] == "mean"}
     assert later["Dreamer"]["source"].startswith("camera-ready, 5e6 environment steps, from pixels")
