@@ -11,8 +11,8 @@ demo: install ## train a very small agent and say where everything is
 	.venv/bin/dreamctl run cartpole_balance --preset smoke
 	@echo; echo "dreamctl is in .venv/bin: source .venv/bin/activate, then type the commands above"
 
-test: install ## the tests
-	.venv/bin/python -m pytest
+test: install ## the tests (JOBS=2: two files at once)
+	.venv/bin/python -m pytest $(JOBS:%=-n % --dist loadfile)
 
 mutants: install ## bugs put in on purpose, one by one: tests must notice (ONLY=name: this one)
 	.venv/bin/python -m tests.mutants $(ONLY:%=--only %)
