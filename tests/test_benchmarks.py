@@ -37,3 +37,13 @@ def test_a_benchmark_measures(name):
         case "training":
             (result,) = found["results"]
             assert result["env_steps_per_second"] > 0 and result["phases"]["update"] > 0
+
+
+def test_the_update_that_peers_are_compared_with():
+    """One line asks for one update and gets its wall and CPU time."""
+    sizes = dict(batch_size=2, batch_length=3, horizon=2, deterministic=4, stochastic=2, hidden=4, units=4, depth=2)
+    command = [sys.executable, "-m", "benchmarks.peer_update", "dreamctl", json.dumps(sizes), "1"]
+    done = subprocess.run(command, input="\n\n", capture_output=True, text=True, check=True)
+    ready, *updates = done.stdout.splitlines()
+    assert ready == "ready" and len(updates) == 2
+    assert all(float(seconds) > 0 for line in updates for seconds in line.split())
