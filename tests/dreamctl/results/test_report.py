@@ -165,6 +165,28 @@ def test_a_report_of_a_sweep_is_of_its_runs_and_goes_to_it(home):
     assert of_sweep(store, "other") == []
 
 
+def test_mlflow_has_the_report_with_the_sweep(store):
+    """The mirror copies it to the run that stands for the sweep, and again when it has changed."""
+    from mlflow import MlflowClient
+
+    from dreamctl.store.mirror import Mirror
+
+    fill(store, [RunSpec("walker_walk", 0, make("tiny"), "tiny")], every=100_000)
+    sweep = store.open_sweep("mine", {"parts": [], "limit": None}, 3)
+    store.enroll(sweep.id, [run.id for run in store.runs()])
+    assert cli("report", "--sweep", "mine", "--out", folder(store, "mine"), home=store.home).returncode == 0
+    mirror = Mirror(store, lambda store, run, path: Image.new("RGB", (8, 8)).save(path), of_sweep)
+    mirror.sync()
+    client = MlflowClient(tracking_uri=mirror.uri)
+    there = store.find_sweep("mine").mlflow_run
+    kept = {item.path for item in client.list_artifacts(there, "figures")}
+    assert {"figures/report.html", "figures/scores.csv", "figures/scores.tex"} <= kept
+    page = folder(store, "mine") / "report.html"
+    page.write_text("changed")
+    mirror.sync()
+    assert open(client.download_artifacts(there, "figures/report.html")).read() == "changed"
+
+
 def test_homes_without_evaluated_runs_are_one_line(tmp_path, store):
     nothing = cli("report", home=tmp_path / "none")
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
@@ -191,13 +213,12 @@ def test_it_looks_right_in_a_browser(home, written, tmp_path, scheme, page_color
         f"file://{home / 'out' / 'report.html'}",
     ]
     subprocess.run(command, check=True, capture_output=True, timeout=200)
-    pixels = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
-    colors, counts = np.unique(pixels, axis=0, return_counts=True)
-    seen = {tuple(color): count for color, count in zip(colors.tolist(), counts.tolist(), strict=True)}
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    packed, counts = np.unique(pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32), return_counts=True)
+    seen = {(c >> 16, c >> 8 & 255, c & 255): n for c, n in zip(packed.tolist(), counts.tolist(), strict=True)}
     assert max(seen, key=seen.get) == page_color
     assert seen[55, 126, 184] > 500  # the blue of Dreamer's lines
     pills = {"1": [(227, 244, 233), (252, 243, 214)], "0": [(22, 48, 31), (51, 41, 13)]}[scheme]
     assert all(seen.get(color, 0) > 1000 for color in pills)
     # nothing sticks out at the right
-    edge = np.asarray(Image.open(picture).convert("RGB"))[:, -8:].reshape(-1, 3)
-    assert (edge == page_color).all()
+    assert (pixels[:, -8:] == page_color).all()
