@@ -89,9 +89,14 @@ def contrast(terms: Sequence[tuple[float, Sequence[float]]], seeds: int = SEEDS,
 
 
 def mean_over(samples: Sequence[Sequence[float]], against: float = 0.0) -> Interval:
-    """The mean over tasks of their means over seeds, less `against`; tasks without a value are left out."""
+    """The mean over tasks of their means over seeds, less `against`; tasks without a value are left out.
+
+    Its interval does not leave the scores that there can be.
+    """
     kept = [sample for sample in samples if len(sample)]
-    found = contrast([(1 / len(kept), sample) for sample in kept]) if kept else UNKNOWN
+    found = contrast([(1 / len(kept), sample) for sample in kept])
+    if math.isfinite(found.low):
+        found = found._replace(low=max(0.0, found.low), high=min(SCALE, found.high))
     return Interval(*(value - against for value in found))
 
 

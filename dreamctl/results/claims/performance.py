@@ -31,7 +31,7 @@ def planet_average(witness: Witness) -> Finding:
 def exceeds_d4pg(witness: Witness) -> Finding:
     """Claim 3: as the paper puts it, the mean over 20 tasks against one over D4PG's 18."""
     fair = _against_d4pg(witness)
-    note = f"over the {len(fair.rows)} tasks that D4PG was run on: {_signed(fair.interval)} to D4PG's mean there"
+    note = f"{fair.what} that D4PG was run on: {_signed(fair.interval)}"
     return Finding(_average(witness, "dreamer", "Dreamer", (D4PG, float("inf"))), (note,))
 
 
