@@ -1,4 +1,4 @@
-"""The empirical claims of the paper, in its words, and how each is tested."""
+"""The empirical claims of the paper, in brief, and how each is tested."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SOLVES = f"solved: at least {SOLVES} of the score with reconstruction, and {FLO
 CLAIMS = (
     Claim(
         1,
-        "After 2 * 10^6 environment steps, Dreamer reaches an average performance of 802 across tasks",
+        "Dreamer's mean over the 20 tasks is 802 after 2 * 10^6 environment steps",
         "Figure 6, Section 5",
         "mean over 20 tasks of Dreamer's scores: interval inside 802 +- tolerance",
         f"reproduced: within {TIE:.0f} points",
@@ -38,7 +38,7 @@ CLAIMS = (
     ),
     Claim(
         2,
-        "compared to PlaNet at 312",
+        "PlaNet's mean over the same tasks is 312",
         "Figure 6",
         "mean over 20 tasks of PlaNet's scores: interval inside 312 +- tolerance",
         f"reproduced: within {TIE:.0f} points",
@@ -47,8 +47,7 @@ CLAIMS = (
     ),
     Claim(
         3,
-        "Dreamer exceeds the performance of the strong model-free D4PG agent that achieves an average of 786 within "
-        "10^9 environment steps",
+        "Dreamer is better than D4PG, a model-free agent with a mean of 786 after 10^9 environment steps",
         "Section 5, Figure 6",
         "mean over 20 tasks of Dreamer's scores above 786, as the paper compares; 786 is over 18 tasks: see the note",
         "none",
@@ -57,7 +56,7 @@ CLAIMS = (
     ),
     Claim(
         4,
-        "exceeding the asymptotic performance of the best model-free agents",
+        "Dreamer's final scores lie above those of the best model-free agents at convergence",
         "Figure 6",
         "mean difference to D4PG's published scores over the 18 tasks that it was run on above 0",
         "none",
@@ -66,7 +65,7 @@ CLAIMS = (
     ),
     Claim(
         5,
-        "Dreamer inherits the data-efficiency of PlaNet",
+        "Dreamer needs as little data as PlaNet",
         "Section 5, Figure 6",
         f"mean score over the first {EARLY:.0%} of the steps, Dreamer less PlaNet, over 20 tasks: not below a tie",
         f"{_TIE}; early: the first {EARLY:.0%} of the steps",
@@ -75,8 +74,7 @@ CLAIMS = (
     ),
     Claim(
         6,
-        "The training time for our implementation of Dreamer is 10 hours per 10^6 environment steps without "
-        "parallelization, compared to 17 hours for online planning using PlaNet, and 24 hours for D4PG",
+        "10^6 environment steps take Dreamer 10 hours of training on one GPU, PlaNet 17 and D4PG 24",
         "Section 5, Implementation",
         f"hours of PlaNet over hours of Dreamer on one device near {efficiency.RATIO}; D4PG is not run here",
         f"near: within a factor of {NEAR}",
@@ -85,7 +83,7 @@ CLAIMS = (
     ),
     Claim(
         7,
-        "We use the same hyper parameters across all tasks including a fixed action repeat of R = 2",
+        "All tasks share one set of hyper-parameters, with action repeat 2",
         "Section 5, Appendix B",
         "the configs of Dreamer's runs on 20 tasks are equal, with action repeat 2",
         "none",
@@ -94,7 +92,7 @@ CLAIMS = (
     ),
     Claim(
         8,
-        "with horizon of 20 [...] Dreamer outperforms the alternatives on 15 of 20 tasks and 3 ties",
+        "At horizon 20 Dreamer is better than both alternatives on 15 of 20 tasks and level with them on 3",
         "Section 5, Long-horizon behavior; Figure 9",
         "tasks on which Dreamer is better than both alternatives: at least 15; on which one is better: at most 2",
         f"better: the interval of the difference is above 0; a tie: it holds 0, or scores closer than {TIE:.0f} points",
@@ -103,7 +101,7 @@ CLAIMS = (
     ),
     Claim(
         9,
-        "the value model makes Dreamer more robust to the horizon",
+        "With a value model the horizon matters less",
         "Section 5, Figure 4",
         "mean over the 8 horizons of a seed's score divided by its best, Dreamer less each alternative: above 0 on 4 "
         "of 4 tasks (a share, since a method that scores low at every horizon varies little in points)",
@@ -113,7 +111,7 @@ CLAIMS = (
     ),
     Claim(
         10,
-        "and results in high performance even for short horizons",
+        "With a value model short horizons do well, too",
         "Section 5, Figure 4",
         "mean score at horizons 3 and 5 over that at a seed's best horizon, mean over 4 tasks: high, and above that of "
         "the action model without value",
@@ -123,8 +121,7 @@ CLAIMS = (
     ),
     Claim(
         11,
-        "Dreamer succeeds at visual control tasks that require long-horizon credit assignment, such as the acrobot and "
-        "hopper tasks",
+        "Dreamer solves tasks of long-horizon credit assignment, among them acrobot and hopper",
         "Figure 7",
         "Dreamer better than both alternatives on acrobot_swingup, hopper_hop and hopper_stand",
         f"{_TIE}; succeeds: better than both alternatives",
@@ -133,8 +130,8 @@ CLAIMS = (
     ),
     Claim(
         12,
-        "Optimizing only imagined rewards by learning an action model or by online planning yields shortsighted "
-        "behaviors that only succeed in reactive tasks, such as in the walker domain",
+        "Without values, by an action model on imagined rewards or by planning, only reactive tasks such as the "
+        "walker's are solved",
         "Figure 7",
         "both alternatives succeed on the walker tasks (mean), and on none of the other tasks of Figure 7",
         f"succeeds: at least {SOLVES} of Dreamer's score",
@@ -143,7 +140,7 @@ CLAIMS = (
     ),
     Claim(
         13,
-        "pixel reconstruction outperforming contrastive estimation on most tasks",
+        "Reconstruction beats the contrastive objective on most tasks",
         "Section 5, Figures 8 and 10",
         "tasks on which reconstruction is better: more than 10 of 20",
         f"{_TIE}; most: 11 or more",
@@ -161,7 +158,7 @@ CLAIMS = (
     ),
     Claim(
         15,
-        "Reward prediction alone was not sufficient to solve any of the tasks",
+        "Predicting rewards alone solves no task",
         "Section 5, Figure 8",
         "tasks that it solves: 0 of 20",
         _SOLVES,
@@ -170,7 +167,7 @@ CLAIMS = (
     ),
     Claim(
         16,
-        "a value of R = 2 works well across the majority of tasks",
+        "Action repeat 2 works well on most tasks",
         "Figure 11, Appendix F",
         "tasks on which action repeat 2 works well: more than 10 of 20",
         f"works well: at least {WELL} of the score of 1 and of 4",
@@ -179,8 +176,7 @@ CLAIMS = (
     ),
     Claim(
         17,
-        "We apply the representation model to the first 5 images [...] and predict forward for 45 steps [...]. The "
-        "recurrent state space model performs accurate long-term predictions",
+        "After five images the model predicts the next 45 steps accurately",
         "Figure 5",
         "squared error of the 45 images against that of their mean image, hopper and walker runs: accurate in both",
         f"accurate: less than {SHARP} of the error of the mean image",
@@ -189,7 +185,7 @@ CLAIMS = (
     ),
     Claim(
         18,
-        "Results are averages over 3 seeds [...] 2 seeds [of action repeat]",
+        "Curves and scores are means of 3 seeds, of 2 for the action repeat",
         "Figures 6, 9, 10 and 11",
         "every cell of the five sweeps has been run to its end with 3 seeds (2 of action repeat)",
         "none",
@@ -198,8 +194,7 @@ CLAIMS = (
     ),
     Claim(
         19,
-        "On 20 challenging visual control tasks, Dreamer exceeds existing approaches in data-efficiency, computation "
-        "time, and final performance",
+        "Dreamer is ahead of earlier methods in data-efficiency, computation time and final performance",
         "Abstract, Section 7",
         "claims 3 and 5, and fewer hours than PlaNet on one device",
         f"{_TIE}; as of claims 3 and 5",
