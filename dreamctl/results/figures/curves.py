@@ -8,7 +8,7 @@ the presets `paper` and `official`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,29 +105,40 @@ def grouped(
         asked = min(max(run.steps for run in runs), choice.until or math.inf)
         runs = [run for run in runs if come(run) >= asked]
         lines.require(runs, None)
+    varied, presets = _varied(runs), len({run.preset for run in runs})
     members: dict[tuple[str, Group], list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.env_steps):
-        members.setdefault((run.task, _group(run, runs, by)), []).append(run)
+        members.setdefault((run.task, _group(run, varied, presets, by)), []).append(run)
     for same in members.values():
         must_agree(same)
     return {(task, group, run.seed): run for (task, group), same in members.items() for run in same}
 
 
-def _group(run: Run, runs: Sequence[Run], by: tuple[str, ...] | None) -> Group:
-    """The line that a run belongs to: its preset where there are several, settings that differ within task and method.
+def _group(run: Run, varied: Mapping[tuple[str, ...], list[str]], presets: int, by: tuple[str, ...] | None) -> Group:
+    """The line that a run belongs to: its preset where there are several, and the settings in which its like differ.
 
     With `by` the values of these fields are all that counts besides method and objective.
     """
     if by is not None:
         rest = ", ".join(final.label_of(key, run.config[key]) for key in by if key not in ("method", "objective"))
         return Group(run.method, run.objective, rest)
-    alike = [r for r in runs if (r.task, r.method, r.objective) == (run.task, run.method, run.objective)]
-    words = [run.preset] if len({r.preset for r in runs}) > 1 else []
-    alike = [r for r in alike if r.preset == run.preset]
-    for key in sorted(run.config.keys() - WATCHING):
-        if len({r.config.get(key) for r in alike}) > 1:
-            words.append(f"{key}={run.config[key]}")
+    words = [run.preset] if presets > 1 else []
+    words += [f"{key}={run.config[key]}" for key in varied[_kind(run)]]
     return Group(run.method, run.objective, ", ".join(words))
+
+
+def _kind(run: Run) -> tuple[str, ...]:
+    return run.method, run.objective, run.preset
+
+
+def _varied(runs: Sequence[Run]) -> dict[tuple[str, ...], list[str]]:
+    """{method, objective, preset: the config fields in which its runs differ, on whatever task}."""
+    found = {}
+    for kind in {_kind(run) for run in runs}:
+        configs = [run.config for run in runs if _kind(run) == kind]
+        keys = sorted({key for config in configs for key in config} - WATCHING)
+        found[kind] = [key for key in keys if len({config.get(key) for config in configs}) > 1]
+    return found
 
 
 def ordered(groups: Iterable[Group]) -> list[Group]:

@@ -235,3 +235,49 @@ def test_the_final_score_of_a_run_done_twice_is_one_seed(store, evaluated, tmp_p
     with pytest.raises(BadInput, match="no run was evaluated in its first 10 environment steps"):
         final.draw(store, runs, "horizon", "method", Choice(until=10), tmp_path / "b", ("png",))
     assert not list(tmp_path.glob("b.*"))
+
+
+def test_one_width_of_a_bin_for_all_lines_of_a_figure(store, evaluated, tmp_path):
+    """One line was evaluated every 80 steps, the other every 160: a bin of 160 for both."""
+    often = evaluated({80: [10], 160: [30], 240: [50], 320: [70]})
+    seldom = evaluated({160: [10], 320: [50]}, horizon="7", eval_every="160")
+    draw(store, [often, seldom], tmp_path / "a")
+    found = {group: [point[:2] for point in line] for (_, group), line in lines(table(tmp_path / "a")).items()}
+    assert found == {"horizon=5": [(160, 20), (320, 60)], "horizon=7": [(160, 10), (320, 50)]}
+
+
+def test_all_tasks_are_one_curve_up_to_the_length_that_all_runs_have(store, evaluated, tmp_path):
+    from dreamctl.results import statistics
+    from dreamctl.results.figures import efficiency
+
+    runs = [
+        evaluated({80: [100 * seed], 160: [200 + 100 * seed]}, seed=seed, task=task, horizon=horizon)
+        for seed in range(2)
+        for task, horizon in (("pendulum_swingup", "5"), ("walker_walk", "5"), ("pendulum_swingup", "7"))
+    ]
+    runs.append(evaluated({80: [500]}, seed=2))
+    paths, notes = efficiency.draw(store, runs, tmp_path / "a", None, Choice(), ("png",))
+    assert [path.name for path in paths] == ["a.png", "a.csv"]
+    assert notes == ["not all lines have these tasks, they are left out: walker_walk"]
+    found = {(row["group"], int(row["env_steps"])): row for row in table(tmp_path / "a")}
+    assert set(found) == {("horizon=5", 80), ("horizon=7", 80), ("horizon=7", 160)}
+    scores = {"pendulum_swingup": [0.0, 0.1, 0.5]}
+    row = found["horizon=5", 80]
+    assert float(row["iqm"]) == pytest.approx(statistics.iqm(scores)) and (row["tasks"], row["runs"]) == ("1", "3")
+    interval = statistics.iqm_interval(scores)
+    assert (float(row["low"]), float(row["high"])) == pytest.approx(tuple(interval))
+
+
+def test_runs_of_the_papers_preset_are_drawn_beside_what_was_published(store, evaluated, tmp_path):
+    from dreamctl.results import published
+
+    run = evaluated({80: [10]}, preset="paper", task="walker_walk")
+    run.steps = 205_000
+    draw(store, [run], tmp_path / "a")
+    released = [row for row in table(tmp_path / "a") if row["group"].startswith("Dreamer (released code")]
+    points = published.curve("walker_walk")
+    expected = list(zip(points.steps[:3].tolist(), points.mean[:3].tolist(), strict=True))
+    assert [(int(row["env_steps"]), float(row["mean"])) for row in released] == expected
+    assert all("official-scores-2021" in row["source"] for row in released)
+    draw(store, [run], tmp_path / "b", published=False)
+    assert {row["source"] for row in table(tmp_path / "b")} == {""}
