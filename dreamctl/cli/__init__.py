@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -39,6 +40,9 @@ app.add_typer(plot.app, name="plot")
 
 def main() -> None:
     """Run a command; errors that a user can do something about are one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a locale (LC_ALL=C) has no letters for is printed as \xb5
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except DreamctlError as error:

@@ -215,7 +215,8 @@ def read(path: Path) -> Plan:
         raise BadInput(f"{path}: limit is a number of runs")
     name = content.get("name", path.stem)
     if not isinstance(name, str) or not re.fullmatch(NAME, name) or name in NAMES:
-        raise BadInput(f"{path}: {name[:80]!r} is no name for a sweep: use letters, digits, '.', '_' and '-'")
+        given = repr(name[:80]) if isinstance(name, str) else "that"
+        raise BadInput(f"{path}: {given} is no name for a sweep: use letters, digits, '.', '_' and '-'")
     return Plan(name, (Sweep(tasks, grid, settings, chosen, preset),), int(limit) if limit else None)
 
 
