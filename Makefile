@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test mutants test-engines test-slow lint docs constraints
+.PHONY: help install demo test stress mutants test-engines test-slow lint docs constraints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,10 @@ demo: install ## train a very small agent and say where everything is
 
 test: install ## the tests (JOBS=2: two files at once)
 	.venv/bin/python -m pytest $(JOBS:%=-n % --dist loadfile)
+
+stress: install ## attacks that take long: what a home outlasts (docs/reliability.md)
+	@home=$$(mktemp -d) && set -x && .venv/bin/python -m benchmarks.stress $$home/queue && \
+	.venv/bin/python -m benchmarks.attacks $$home/attacks && rm -r $$home
 
 mutants: install ## bugs put in on purpose, one by one: tests must notice (ONLY=name: this one)
 	.venv/bin/python -m tests.mutants $(ONLY:%=--only %)
