@@ -217,8 +217,8 @@ def _corrected(found: Comparison) -> str:
     """For how many tests p and the intervals of P(better) are corrected."""
     if found.tests == 1:
         return ""
-    pairs = "all pairs" if found.tests >= len(found.groups) else "all groups"
-    return f"; p and P(better) are corrected for {found.tests} tests ({pairs}), --against GROUP needs fewer"
+    pairs = " (all pairs; --against GROUP needs fewer)" if found.tests >= len(found.groups) else ""
+    return f"; p and P(better) are corrected for {found.tests} tests{pairs}"
 
 
 def _range(value: float | None, interval: tuple[float, float] | None, style: str = ".3f") -> str:

@@ -35,6 +35,7 @@ def draw(groups: Sequence[Group], stem: Path) -> list[Path]:
         right.step(thresholds * SCALE, shares, where="post", color=color, linewidth=1.2, label=group.name)
         rows += [("profile", group.name, t * SCALE, s, "", "") for t, s in zip(thresholds, shares, strict=True)]
     left.set_yticks([-place for place in range(len(groups))], [group.name for group in groups])
+    left.set_xlim(0, 1)
     left.set_xlabel("IQM of scores / 1000 (95 % interval)")
     right.set_xlabel("Episode Return")
     right.set_ylabel("Share of runs above")
