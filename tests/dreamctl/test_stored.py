@@ -34,7 +34,7 @@ STRANGE = [
     1e308,
     "9" * 5000,
 ]
-STRESS = "STRESS" in os.environ  # all of them: hours
+STRESS = "STRESS" in os.environ  # try all cases
 READING = (["ls"], ["ls", "--json"], ["status"], ["status", "--json"], ["show", "first"], ["show", "first", "--json"])
 
 
