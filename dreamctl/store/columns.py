@@ -90,6 +90,8 @@ class Table(TypeDecorator[dict[str, Any]]):
 class Settings(Table):
     """A config as it was stored; fields that the program has got since are at their defaults, which mean as before."""
 
+    cache_ok = True  # SQLAlchemy does not inherit it
+
     def process_result_value(self, value: Any, dialect: Any) -> dict[str, Any]:
         return DEFAULTS | super().process_result_value(value, dialect)
 
