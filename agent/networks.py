@@ -74,7 +74,7 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = images.permute(0, 3, 1, 2)
         for convolution in self.convolutions:
-            x = F.relu(convolution(x))
+            x = F.relu_(convolution(x))
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
@@ -144,7 +144,7 @@ class Decoder(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         weight = self.first.weight.permute(0, 2, 3, 1)  # [E, 5, 5, C]
         x = (self.dense(features) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
-        x = F.relu(x + self.first.bias).permute(0, 3, 1, 2)
+        x = F.relu_(x + self.first.bias).permute(0, 3, 1, 2)
         for convolution in self.convolutions[:-1]:
             x = F.relu(convolution(x))
         return self.convolutions[-1](x).permute(0, 2, 3, 1)
@@ -157,7 +157,7 @@ class Dense(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, layers: int, units: int) -> None:
         sizes = [inputs] + [units] * layers
-        hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ELU())]
+        hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ELU(inplace=True))]
         super().__init__(*hidden, nn.Linear(sizes[-1], outputs))
         initialise(self)
 

@@ -81,8 +81,8 @@ class RSSM(nn.Module):
         deterministic, stochastic = state.deterministic, state.stochastic
         steps = []
         for action, embedding, eps in zip(action_part, embedding_part, noise.unbind(), strict=True):
-            deterministic = self.cell(F.elu(torch.addmm(action, stochastic, stochastic_weight)), deterministic)
-            hidden = F.elu(torch.addmm(embedding, deterministic, state_weight))
+            deterministic = self.cell(F.elu_(torch.addmm(action, stochastic, stochastic_weight)), deterministic)
+            hidden = F.elu_(torch.addmm(embedding, deterministic, state_weight))
             mean, std = self._gaussian(self.posterior_out(hidden))
             stochastic = mean + std * eps
             steps.append((deterministic, stochastic, mean, std))
@@ -92,7 +92,7 @@ class RSSM(nn.Module):
 
     def imagine_step(self, state: State, action: Tensor, noise: Tensor) -> State:
         """One step of the prior: action [N, A] taken in `state` [N, ...]; noise [N, S] standard normal."""
-        x = F.elu(self.input(torch.cat([state.stochastic, action], -1)))
+        x = F.elu_(self.input(torch.cat([state.stochastic, action], -1)))
         deterministic = self.cell(x, state.deterministic)
         mean, std = self._prior(deterministic)
         return State(deterministic, mean + std * noise, mean, std)
@@ -106,8 +106,8 @@ class RSSM(nn.Module):
         return State(*(torch.stack(parts) for parts in zip(*states, strict=True)))
 
     def _prior(self, deterministic: Tensor) -> tuple[Tensor, Tensor]:
-        return self._gaussian(self.prior_out(F.elu(self.prior_hidden(deterministic))))
+        return self._gaussian(self.prior_out(F.elu_(self.prior_hidden(deterministic))))
 
     def _gaussian(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = outputs.chunk(2, -1)
-        return mean, F.softplus(std) + self.min_std
+        return mean, F.softplus(std.contiguous()) + self.min_std  # of short rows softplus is slow
