@@ -41,6 +41,7 @@ def runs(tmp_path_factory):
 def episodes(run):
     """Of each kind: images and actions."""
     played = {"seed": run.random_episode(), "training": run.next_episode()}
+    played["evaluation"] = evaluation_episode(run.agent, run.environment, run.seed, run.env_steps, 0)
     run.evaluate()
     return played
 
