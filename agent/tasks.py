@@ -73,13 +73,18 @@ _SUITE = TASKS | MORE
 _SPELLINGS = {name.lower(): name for name in _SUITE} | {"cup_catch": "ball_in_cup_catch"}  # as the figures call it
 
 
+def known_as(name: str) -> str:
+    """The name of a task of the control suite as runs have it; any other name as it is."""
+    return _SPELLINGS.get(re.sub(r"[ -]", "_", name.lower()), name)
+
+
 def get(name: str) -> Task:
     """The task of that name, as one types it: "walker_walk", "Cup Catch", "my_module:factory", an entry point's name.
 
     Whether an environment of one's own is there is not looked up. `ConfigError` names the nearest task.
     """
-    known = _SPELLINGS.get(re.sub(r"[ -]", "_", name.lower()))
-    if known:
+    known = known_as(name)
+    if known in _SUITE:
         return _SUITE[known]
     if re.fullmatch(_FACTORY, name) and len(name) <= _LONGEST:
         return Task(name, factory=name)

@@ -98,7 +98,7 @@ def test_documented_commands_can_be_typed(command):
         while hasattr(entry, "commands") and words and not words[0].startswith("-"):
             assert words[0] in entry.commands, f"no command {words[0]!r}"
             entry, words = entry.commands[words[0]], words[1:]
-        if words and words != ["--help"]:
+        if words and words[0] not in ("--help", "--install-completion"):
             try:
                 entry.make_context("dreamctl", words)
             except typer.TyperException as error:

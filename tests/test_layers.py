@@ -39,8 +39,9 @@ AGENT = [
 ]
 FLOORS = {
     "dreamctl.errors": {"agent"},
-    "dreamctl.store": {"agent", "dreamctl.errors", "dreamctl.store"},
-    "dreamctl.jobs": {"agent", "dreamctl.errors", "dreamctl.store", "dreamctl.jobs"},
+    "dreamctl.settings": {"dreamctl.errors"},
+    "dreamctl.store": {"agent", "dreamctl.errors", "dreamctl.settings", "dreamctl.store"},
+    "dreamctl.jobs": {"agent", "dreamctl.errors", "dreamctl.settings", "dreamctl.store", "dreamctl.jobs"},
     # a figure may ask which runs a sweep has
     "dreamctl.results": {
         *("agent", "dreamctl.errors", "dreamctl.store", "dreamctl.results"),
@@ -60,6 +61,7 @@ MAY_BE_HEAVY = {
     "dreamctl.store.migrations.versions.0004_stopped",
     "dreamctl.store.migrations.versions.0005_processes",
     "dreamctl.store.migrations.versions.0006_newest",
+    "dreamctl.store.migrations.versions.0007_note",
 }
 
 

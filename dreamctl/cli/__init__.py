@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import typer
 
-from dreamctl.cli import compare, doctor, eval, ls, methods, move, plot, queue, report, run, show, sweep, sync, ui
+from dreamctl.cli import (
+    compare,
+    config,
+    diff,
+    doctor,
+    eval,
+    labels,
+    ls,
+    methods,
+    move,
+    open,
+    plot,
+    queue,
+    report,
+    run,
+    show,
+    sweep,
+    sync,
+    ui,
+)
+from dreamctl.cli.common import with_quiet
 from dreamctl.errors import DreamctlError
 
 app = typer.Typer(
     name="dreamctl",
     help="Train Dreamer from pixels; every run is on record.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,  # rich would double the time that --help takes
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(run.run, sweep.sweep, queue.status, eval.eval_, ls.ls, show.show, queue.logs),
-    *(compare.compare, report.report, methods.methods),
-    *(
-        queue.stop,
-        queue.pause,
-        queue.resume,
-        queue.retry,
-        queue.rm,
-        move.export,
-        move.import_,
-        sync.sync,
-        ui.ui,
-        doctor.doctor,
-    ),
+    *(run.run, sweep.sweep, queue.status, eval.eval_, ls.ls, show.show, diff.diff, open.open_, queue.logs),
+    *(compare.compare, report.report, methods.methods, config.config, labels.tag, labels.note, labels.rename),
+    *(queue.stop, queue.pause, queue.resume, queue.retry, queue.rm),
+    *(move.export, move.import_, sync.sync, ui.ui, doctor.doctor),
 ):
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(plot.app, name="plot")
+for registered in (*app.registered_commands, *plot.app.registered_commands):
+    assert registered.callback is not None
+    registered.callback = with_quiet(registered.callback)
 
 
 def main() -> None:
@@ -44,7 +58,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # what a locale (LC_ALL=C) has no letters for is printed as \xb5
             stream.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()  # here, where a closed pipe is caught
+        sys.exit(code)
     except DreamctlError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:  # an unknown command or option, a value that does not parse
@@ -56,8 +72,8 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:  # `dreamctl ls | head`
-        sys.stderr.close()
-        sys.exit(1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the very end
+        sys.exit(141)  # as a shell tells of SIGPIPE
     except Exception as error:
         cause = getattr(error, "orig", None)  # of SQLAlchemy's errors, which is not imported here
         if cause is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from dreamctl.cli.common import duration, number, steps
+from dreamctl.cli.common import duration, number, progress, speed, steps
+from dreamctl.jobs.pace import Pace, pace, sweep_left
 from dreamctl.store import Run, Store
 from dreamctl.store.models import STATUSES, Sweep
 
@@ -18,29 +19,32 @@ _FAILED = 5  # failed runs that are shown, the latest
 def overview(store: Store, sweep: Sweep) -> dict[str, Any]:
     """A sweep in JSON: how many runs in each status, and those that run or failed."""
     runs = store.members(sweep.id)
+    running = [run for run in runs if run.status == "running"]
+    paces = [pace(store, run) for run in running]
     return {
         "name": sweep.name,
         "paused": sweep.paused,
         "stopped": sweep.stopped,
         "runs": len(runs),
         "counts": {status: sum(run.status == status for run in runs) for status in STATUSES},
-        "running": [progress(store, run) for run in runs if run.status == "running"],
+        "env_steps": sum(run.env_steps for run in runs),
+        "steps": sum(run.steps for run in runs),
+        "eta": sweep_left(runs, paces),
+        "running": [_row(run, of_run) for run, of_run in zip(running, paces, strict=True)],
         "failed": [{"name": run.name, "id": run.id, "reason": run.reason} for run in runs if run.status == "failed"],
     }
 
 
-def progress(store: Store, run: Run) -> dict[str, Any]:
+def _row(run: Run, pace: Pace) -> dict[str, Any]:
     """How far a running run is; rate in environment steps per second, eta in seconds."""
-    rate = store.last_scalars(run.id).get("time/env_steps_per_second")
-    speed = rate.value if rate else None
     return {
         "name": run.name,
         "id": run.id,
         "device": run.device,
         "env_steps": run.env_steps,
         "steps": run.steps,
-        "rate": speed,
-        "eta": (run.steps - run.env_steps) / speed if speed else None,
+        "rate": pace.rate,
+        "eta": pace.left,
         "score": run.score,
         "attempt": run.attempt,
         "heartbeat": time.time() - (run.heartbeat_at or time.time()),
@@ -48,10 +52,12 @@ def progress(store: Store, run: Run) -> dict[str, Any]:
 
 
 def line(state: dict[str, Any]) -> str:
-    """A sweep in a line: name, then the counts that are not zero."""
+    """A sweep in a line: name, the counts that are not zero, how far all of it is."""
     counts = ", ".join(f"{count} {status}" for status, count in state["counts"].items() if count)
     held = " (stopped)" if state["stopped"] else " (paused)" if state["paused"] else ""
-    return f"{state['name']}: {state['runs']} runs: {counts}{held}"
+    left = f", {duration(state['eta'])} left" if state["eta"] is not None else ""
+    share = f"{100 * state['env_steps'] / max(1, state['steps']):.0f} % of {steps(state['steps'])} env steps"
+    return f"{state['name']}: {state['runs']} runs: {counts}{held}; {share}{left}"
 
 
 def table(state: dict[str, Any]) -> Group:
@@ -68,10 +74,9 @@ def table(state: dict[str, Any]) -> Group:
         for heading in ("ENV STEPS", "RATE", "LEFT", "SCORE"):
             grid.add_column(heading, justify="right", no_wrap=True)
         for row in state["running"]:
-            done = f"{steps(row['env_steps'])}/{steps(row['steps'])}"
-            rate = f"{row['rate']:.0f}/s" if row["rate"] else "-"
+            done = progress(row["env_steps"], row["steps"])
             left = duration(row["eta"]) if row["eta"] is not None else "-"
-            grid.add_row(row["name"], row["device"], done, rate, left, number(row["score"]))
+            grid.add_row(row["name"], row["device"], done, speed(row["rate"]), left, number(row["score"]))
         parts.append(grid)
     parts += [Text(f"{row['name']} failed: {row['reason'] or ''}") for row in state["failed"][-_FAILED:]]
     return Group(*parts)

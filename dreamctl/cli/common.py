@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from dreamctl.cli import completion
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +23,12 @@ Home = Annotated[
 ]
 Recorded = Annotated[bool, typer.Option("--recorded", help="The runs that come with dreamctl, in place of a home's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-RunRef = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, name, or an unambiguous beginning of either.")]
+RunRef = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run's id, name, or an unambiguous beginning of either.", autocompletion=completion.runs
+    ),
+]
 Where = Annotated[
     list[str] | None,
     typer.Option(
@@ -27,7 +37,34 @@ Where = Annotated[
         "values with commas; may be given again.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda:N.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda:N [default: auto].")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
+
+_quiet = False  # --quiet was given
+
+
+def with_quiet(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that takes --quiet, too."""
+
+    @functools.wraps(command)
+    def quiet_command(*args: Any, quiet: bool, **options: Any) -> Any:
+        global _quiet
+        _quiet = quiet
+        return command(*args, **options)
+
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
+    quiet_command.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), option]
+    )
+    quiet_command.__annotations__ = command.__annotations__ | {"quiet": Quiet}
+    return quiet_command
+
+
+def say(text: str) -> None:
+    """What is no result: to stderr, unless --quiet."""
+    if not _quiet:
+        typer.echo(text, err=True)
 
 
 class Interrupts:
@@ -57,12 +94,24 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
-def console() -> Console:
-    """Where tables go: as wide as the terminal, 100 columns without one. Text is printed as it is, without markup."""
+def console(stderr: bool = False) -> Console:
+    """Where tables go: as wide as the terminal, 100 columns without one. Text is printed as it is, without markup.
+
+    stderr: for what is shown while there is work; nothing with --quiet.
+    """
     from rich.console import Console
 
-    terminal = Console(markup=False, highlight=False)
-    return terminal if terminal.is_terminal else Console(width=100, markup=False, highlight=False)
+    options: dict[str, Any] = dict(markup=False, highlight=False, stderr=stderr, quiet=stderr and _quiet)
+    terminal = Console(**options)
+    if not terminal.is_terminal:
+        terminal = Console(**options, width=100)
+    terminal.on_broken_pipe = _broken_pipe  # type: ignore[method-assign]
+    return terminal
+
+
+def _broken_pipe() -> None:
+    """For `main`, which knows what a closed pipe means; rich would end the program itself."""
+    raise BrokenPipeError
 
 
 def print_json(value: Any) -> None:
@@ -71,10 +120,30 @@ def print_json(value: Any) -> None:
 
 
 def steps(count: int) -> str:
-    """Environment steps, short: 950, 12k, 1.25M."""
+    """Environment steps to three digits: 950, 3.51k, 300k, 1.25M. Exact counts are written 3,508."""
     if count < 1000:
         return str(count)
-    return f"{count / 1000:.4g}k" if count < 1_000_000 else f"{count / 1e6:.4g}M"
+    if count < 999_500:
+        return f"{count / 1000:.3g}k"
+    return f"{count / 1e6:.3g}M" if count < 999_500_000 else f"{count / 1e9:.3g}G"
+
+
+def progress(done: int, total: int) -> str:
+    """How far a run is: 3.51k/300k."""
+    return f"{steps(done)}/{steps(total)}"
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """Values as a row of bars from the least to the largest, averaged where there are more than `width`."""
+    size = -(-len(values) // width)
+    means = [sum(part) / len(part) for part in (values[i : i + size] for i in range(0, len(values), size))]
+    low, span = min(means), max(means) - min(means)
+    return "".join("▁▂▃▄▅▆▇█"[round(7 * (mean - low) / span) if span else 3] for mean in means)
+
+
+def speed(rate: float | None) -> str:
+    """Environment steps per second, to two digits or whole: 0.84/s, 93/s, 120/s."""
+    return "-" if rate is None else f"{rate:.2g}/s" if rate < 10 else f"{rate:.0f}/s"
 
 
 def number(value: float | None) -> str:
@@ -83,10 +152,15 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """1:02:03 or 2:03."""
+    """In its two largest units: 2d 3h, 1h 02m, 2m 03s, 5s."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h"
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
 
 
 def ago(when: float | None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dreamctl.cli import completion
 from dreamctl.cli.common import Home, Json, Recorded, Where, console, print_json, reading, steps
 
 if TYPE_CHECKING:
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 def compare(
     run: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs by id, name or an unambiguous beginning [all].")
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN...]",
+            help="Runs by id, name or an unambiguous beginning [all].",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     by: Annotated[
         list[str] | None,
@@ -24,9 +30,15 @@ def compare(
             metavar="KEY", help="Config fields that make groups; also preset, name [default: method, objective]."
         ),
     ] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be given again.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Only runs of this preset.")] = None,
-    sweep: Annotated[str | None, typer.Option(help="Only runs of this sweep.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Only this task; may be given again.", autocompletion=completion.tasks)
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Only runs of this preset.", autocompletion=completion.presets)
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(help="Only runs of this sweep.", autocompletion=completion.sweeps)
+    ] = None,
     at: Annotated[
         int | None, typer.Option(min=1, metavar="STEPS", help="Scores after so many environment steps.")
     ] = None,

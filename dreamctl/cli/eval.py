@@ -15,18 +15,20 @@ def eval_(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 10,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the episodes.")] = 0,
     video: Annotated[bool, typer.Option("--video", help="Keep the first episode as a GIF.")] = False,
-    device: Device = "auto",
+    device: Device = None,
     json: Json = False,
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
     """Play episodes with a stored agent, without noise; the result is recorded."""
+    from dreamctl import settings
     from dreamctl.jobs import evaluation, files, preflight
     from dreamctl.store import open_store
 
     store = open_store(reading(home, recorded), create=False)
     record = store.find(run)
     chosen = files.choose(store, record, checkpoint)
+    device = settings.get("device", device)
     preflight.check(device, [record.task])
     from agent.device import resolve
 

@@ -9,11 +9,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import typer
 from sqlalchemy.exc import OperationalError
 
 from agent.patience import patiently
-from dreamctl.cli.common import Interrupts, console, duration, number, steps
+from dreamctl.cli.common import Interrupts, console, duration, number, progress, say, speed
 from dreamctl.errors import RunFailed
 from dreamctl.store import Run, Store
 from dreamctl.store.database import may_recover
@@ -31,7 +30,7 @@ def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]])
     warnings = _warnings(store.folder(run.id) / "log.txt")
     with Interrupts() as interrupts:  # from before there is a worker that would go on without us
         process = start()
-        updates = (_bar if console().is_terminal else _lines)(store, run.id)
+        updates = (_bar if console(stderr=True).is_terminal else _lines)(store, run.id)
         while True:
             next(updates)
             next(warnings)
@@ -44,9 +43,7 @@ def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]])
                 if asked:
                     process.kill()
                 else:
-                    typer.echo(
-                        "\nstopping after this update, with a checkpoint; Ctrl-C again kills the worker", err=True
-                    )
+                    say("\nstopping after this update, with a checkpoint; Ctrl-C again kills the worker")
                     with suppress(OperationalError):  # the signal that follows will do
                         store.request_stop(run.id)  # so that a worker too young for the signal leaves a stopped run
                     process.terminate()
@@ -62,11 +59,13 @@ def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]])
     return store.get(run.id)
 
 
-def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str) -> None:
-    """One screen: how it went and where to look next."""
+def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str, quiet: bool = False) -> None:
+    """One screen, unless `quiet`, when MLflow is up to date: how it went and where to look next."""
     mirrored = "dreamctl ui" + home
     if not _wait_for_mirror(store, run, mirror):
         mirrored = f"not up to date yet: dreamctl sync{home}, then {mirrored} (log: {store.home / 'mirror.log'})"
+    if quiet:
+        return
     spent = (run.finished_at or time.time()) - (run.started_at or run.created_at)
     evaluations = store.evaluations(run.id)
     from rich.table import Table
@@ -75,7 +74,7 @@ def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str)
     rows = {
         "run": f"{run.name} ({run.id})",
         "status": run.status,
-        "env steps": f"{run.env_steps:,} of {run.steps:,} in {duration(spent)} ({run.updates:,} updates)",
+        "env steps": f"{progress(run.env_steps, run.steps)} in {duration(spent)} ({run.updates:,} updates)",
         "score": f"{number(run.score)} (best {number(run.best_score)}, {len(evaluations)} evaluations)",
         "files": str(store.folder(run.id)),
     }
@@ -109,26 +108,29 @@ def _wait_for_mirror(store: Store, run: Run, mirror: subprocess.Popen[bytes]) ->
 
 def _bar(store: Store, run_id: str) -> Generator[None, None, None]:
     """A progress bar that redraws at each step of the generator."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from dreamctl.jobs.pace import pace
 
     columns = (
         TextColumn("{task.fields[done]}"),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[returns]}"),
     )
-    with Progress(*columns, console=console(), speed_estimate_period=120) as progress:
-        run = patiently(lambda: store.get(run_id), may_recover)
-        task = progress.add_task("", total=run.steps, completed=run.env_steps, done="", rate="", returns="starting")
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task = bar.add_task("", done="", rate="", left="", returns="starting")
         while True:
             run = patiently(lambda: store.get(run_id), may_recover)
-            speed = progress.tasks[0].speed
-            progress.update(
+            rate, left = patiently(lambda: pace(store, run), may_recover)  # noqa: B023
+            bar.update(
                 task,
+                total=run.steps,
                 completed=run.env_steps,
-                done=f"{steps(run.env_steps)}/{steps(run.steps)} env steps",
-                rate=f"{speed:.0f}/s" if speed else "",
+                done=f"{progress(run.env_steps, run.steps)} env steps",
+                rate=speed(rate) if rate else "",
+                left=f"{duration(left)} left" if left is not None else "",
                 returns=_returns(store, run_id),
             )
             yield
@@ -142,7 +144,7 @@ def _lines(store: Store, run_id: str) -> Generator[None, None, None]:
             if evaluation.id not in seen:
                 seen.add(evaluation.id)
                 run = patiently(lambda: store.get(run_id), may_recover)
-                typer.echo(f"{evaluation.env_steps:,} of {run.steps:,} env steps, {_returns(store, run_id)}")
+                say(f"{progress(evaluation.env_steps, run.steps)} env steps, {_returns(store, run_id)}")
         yield
 
 
@@ -159,7 +161,7 @@ def _warnings(log: Path) -> Generator[None, None, None]:
                     break
                 seen += len(line)
                 if line.startswith(b"warning: "):
-                    console().print(line.decode(errors="replace").rstrip(), soft_wrap=True)
+                    console(stderr=True).print(line.decode(errors="replace").rstrip(), soft_wrap=True)
         yield
 
 

@@ -6,65 +6,132 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamctl.cli.common import Home, Json, Recorded, Where, ago, console, number, print_json, reading, steps
+from dreamctl.cli import completion
+from dreamctl.cli.common import (
+    Home,
+    Json,
+    Recorded,
+    Where,
+    ago,
+    console,
+    duration,
+    listed,
+    number,
+    print_json,
+    progress,
+    reading,
+    say,
+)
 
-_WIDE = 80  # columns of a terminal from which on everything fits
+# Columns of the table, each with the least width of a terminal that has room for it.
+_COLUMNS = {"ID": 0, "NAME": 0, "SEED": 80, "STATUS": 0, "ENV STEPS": 0, "SCORE": 0, "TIME": 80, "CREATED": 90}
+_RIGHT = ("SEED", "ENV STEPS", "SCORE", "TIME", "CREATED")
 
 
 def ls(
-    status: Annotated[str | None, typer.Option(help="Only queued, running, finished, failed or stopped runs.")] = None,
-    task: Annotated[str | None, typer.Option(help="Only runs of this task.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            help="Only queued, running, finished, failed or stopped runs.", autocompletion=completion.statuses
+        ),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Only runs of this task.", autocompletion=completion.tasks)] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Only runs of this method.", autocompletion=completion.methods)
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Only runs with this tag.", autocompletion=completion.tags)] = None,
     where: Where = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many (--json: all).")] = 100,
+    sort: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="The largest last; -FIELD: the smallest last [default: by age].")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="FIELD,...", help="These fields of a run or its config, with commas.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The last so many (--json: all).")] = 100,
     json: Json = False,
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
     """List runs, oldest first."""
+    from agent.tasks import known_as
     from dreamctl.errors import BadInput
-    from dreamctl.store import open_store
+    from dreamctl.store import listing, open_store
     from dreamctl.store import where as narrow
     from dreamctl.store.models import STATUSES
 
     if status is not None and status not in STATUSES:
         raise BadInput(f"unknown status {status!r}: one of {', '.join(STATUSES)}")
+    fields = listed(columns) or ()
+    listing.check(fields, "--columns")
     store = open_store(reading(home, recorded), create=False)
-    given = {key: value for key, value in {"status": status, "task": task}.items() if value is not None}
+    wanted = {"status": status, "task": task and known_as(task), "method": method}
+    given = {key: value for key, value in wanted.items() if value is not None}
     conditions = narrow.parse(where or ())
-    chosen = bool(tag or conditions)
-    runs = store.runs(light=not narrow.needs_config(conditions), newest=None if json or chosen else limit, **given)
+    chosen = bool(tag or conditions or sort)
+    config = narrow.needs_config(conditions) or listing.needs_config((*fields, (sort or "id").removeprefix("-")))
+    runs = store.runs(light=not config, newest=None if json or chosen else limit, **given)
     runs = store.refreshed([run for run in narrow.fit(runs, conditions) if tag is None or tag in run.tags])
+    runs = listing.arranged(runs, sort)
     if json:
-        print_json([summary(run) for run in runs])
+        print_json([{field: listing.value(run, field) for field in fields or listing.FIELDS} for run in runs])
         return
     if not runs:
-        typer.echo(f"no runs in {store.home}" + (" like that" if given or chosen else ""))
+        say(f"no runs in {store.home}" + (" like that" if given or chosen else ""))
         return
+    more = (len(runs) if chosen else store.count(**given)) - limit
+    if more > 0:
+        say(f"{more} {'more' if sort else 'older'} runs are not shown (--limit)")
+    (_fields if fields else _table)(runs[-limit:], fields)
+
+
+def _table(runs: list[Any], _: tuple[str, ...]) -> None:
     from rich.table import Table
 
+    from dreamctl.store.listing import spent
+
     out = console()
-    columns = {"ID": "left", "NAME": "left", "STATUS": "left", "ENV STEPS": "right", "SCORE": "right"}
-    if out.width >= _WIDE:
-        columns["CREATED"] = "right"
+    shown = [heading for heading, width in _COLUMNS.items() if out.width >= width]
     table = Table(box=None, pad_edge=False)
-    for heading, justify in columns.items():
-        table.add_column(heading, justify=justify, no_wrap=heading != "NAME", overflow="fold")  # type: ignore[arg-type]
-    older = (len(runs) if chosen else store.count(**given)) - limit
-    if older > 0:
-        out.print(f"{older} older runs are not shown (--limit)")
-    for run in runs[-limit:]:
-        done = f"{steps(run.env_steps)}/{steps(run.steps)}"
-        cells = (run.id, run.name, run.status, done, number(run.score), ago(run.created_at))
-        table.add_row(*cells[: len(columns)])
+    for heading in shown:
+        justify: Any = "right" if heading in _RIGHT else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading != "NAME", overflow="fold")
+    for run in runs:
+        seconds = spent(run)
+        cells = {
+            "ID": run.id,
+            "NAME": run.name + (f"\n  {run.reason}" if run.reason and run.status != "finished" else ""),
+            "SEED": str(run.seed),
+            "STATUS": run.status,
+            "ENV STEPS": progress(run.env_steps, run.steps),
+            "SCORE": number(run.score),
+            "TIME": "-" if seconds is None else duration(seconds),
+            "CREATED": ago(run.created_at),
+        }
+        table.add_row(*(cells[heading] for heading in shown))
     out.print(table)
 
 
+def _fields(runs: list[Any], fields: tuple[str, ...]) -> None:
+    from rich.table import Table
+
+    from dreamctl.store.listing import value
+
+    table = Table(box=None, pad_edge=False)
+    for field in fields:
+        table.add_column(field, overflow="fold")
+    for run in runs:
+        table.add_row(*(_text(value(run, field)) for field in fields))
+    console().print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "-"
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+
+
 def summary(run: Any) -> dict[str, Any]:
-    """A run in `ls --json`. Times are UTC seconds since the epoch; score is the latest evaluation's mean return."""
-    keys = (
-        "id", "name", "task", "method", "objective", "seed", "preset", "status", "reason", "env_steps", "steps",
-        "updates", "score", "best_score", "tags", "digest", "device", "host", "job", "attempt", "created_at",
-        "started_at", "finished_at", "git_commit", "git_dirty",
-    )  # fmt: skip
-    return {key: getattr(run, key) for key in keys}
+    """A run as `ls --json` prints it."""
+    from dreamctl.store.listing import FIELDS
+
+    return {field: getattr(run, field) for field in FIELDS}

@@ -9,38 +9,45 @@ from typing import Annotated
 
 import typer
 
-from dreamctl.cli.common import Home, Recorded, home_option, reading
+from dreamctl.cli import completion
+from dreamctl.cli.common import Home, Json, Recorded, Where, home_option, print_json, reading, say
 
 
 def export(
-    what: Annotated[list[str], typer.Argument(metavar="RUN|SWEEP...", help="Runs and sweeps, by name or id.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN|SWEEP...", help="Runs and sweeps, by name or id.", autocompletion=completion.runs_and_sweeps
+        ),
+    ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, a tar.")],
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="With checkpoints: to play and evaluate.")] = False,
     replay: Annotated[bool, typer.Option("--replay", help="With checkpoints and episodes: to train on.")] = False,
+    where: Where = None,
+    json: Json = False,
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
     """Write runs to a file: config, metrics, evaluations, pictures, log; import reads it on another machine."""
-    from dreamctl.cli.queue import _resolve
     from dreamctl.store import moving, open_store
+    from dreamctl.store.choose import choose
 
     store = open_store(reading(home, recorded), create=False)
-    runs: dict[str, None] = {}
-    sweeps = []
-    for reference in what:
-        members, sweep = _resolve(store, reference)
-        runs |= dict.fromkeys(run.id for run in members)
-        sweeps += [] if sweep is None else [store.find_sweep(sweep).id]
+    runs, sweeps = choose(store, what, where or ())
     part = moving.Part(checkpoints or replay, replay)
     with _bar("writing") as total:
-        moving.export(store, list(runs), sweeps, file.absolute(), part, _note, total)
-    typer.echo(
-        f"{len(runs)} run(s) in {file}, {file.stat().st_size / 2**20:.1f} MiB; there: dreamctl import {file.name}"
-    )
+        moving.export(
+            store, [run.id for run in runs], [sweep.id for sweep in sweeps], file.absolute(), part, _note, total
+        )
+    size = file.stat().st_size
+    say(f"{len(runs)} run(s) in {file}, {size / 2**20:.1f} MiB; there: dreamctl import {file.name}")
+    if json:
+        print_json({"file": str(file), "bytes": size, "runs": [{"id": run.id, "name": run.name} for run in runs]})
 
 
 def import_(
     origin: Annotated[Path, typer.Argument(metavar="FILE|HOME", help="What export has written, or another home.")],
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Bring in the runs of a file or of another home; what is here already stays, names that are taken change."""
@@ -50,7 +57,9 @@ def import_(
     store = open_store(home)
     with _bar("reading") as total:
         entered = moving.import_(store, origin.absolute(), typer.echo, total)
-    typer.echo(f"{len(entered)} run(s) imported into {store.home}")
+    say(f"{len(entered)} run(s) imported into {store.home}")
+    if json:
+        print_json(entered)
     if entered:
         try:
             sync(home=home)

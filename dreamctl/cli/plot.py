@@ -7,16 +7,27 @@ from typing import Annotated
 
 import typer
 
+from dreamctl.cli import completion
 from dreamctl.cli.common import Home, Recorded, Where, home_option, listed, reading
 from dreamctl.results.figures import FIGURES, drawn_from, folder
 
 app = typer.Typer(help="Draw pictures from stored runs.", no_args_is_help=True, rich_markup_mode=None)
 
-Preset = Annotated[str | None, typer.Option(help="Runs of this preset [default: the one that all runs have].")]
-Tasks = Annotated[str | None, typer.Option(help="Only these tasks, with commas.")]
-Methods = Annotated[str | None, typer.Option(help="Only these methods, with commas.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Runs of this preset [default: the one that all runs have].", autocompletion=completion.presets),
+]
+Tasks = Annotated[
+    str | None, typer.Option(help="Only these tasks, with commas.", autocompletion=completion.several(completion.tasks))
+]
+Methods = Annotated[
+    str | None,
+    typer.Option(help="Only these methods, with commas.", autocompletion=completion.several(completion.methods)),
+]
 Seeds = Annotated[str | None, typer.Option(help="A number of seeds (3) or a list (0,1,4) [default: all].")]
-Sweep = Annotated[str | None, typer.Option(help="The runs of this sweep, whatever their settings.")]
+Sweep = Annotated[
+    str | None, typer.Option(help="The runs of this sweep, whatever their settings.", autocompletion=completion.sweeps)
+]
 Until = Annotated[int | None, typer.Option(min=1, metavar="STEPS", help="Nothing after these environment steps.")]
 Bin = Annotated[
     int | None, typer.Option("--bin", min=1, metavar="STEPS", help="Width of a bin [default: at most 1e5].")
@@ -38,7 +49,12 @@ def plot() -> None:
 @app.command()
 def curves(
     run: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs by id, name or an unambiguous beginning.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN...]",
+            help="Runs by id, name or an unambiguous beginning.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     by: Annotated[
         list[str] | None,

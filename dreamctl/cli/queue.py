@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dreamctl.cli.common import Home, Interrupts, Json, RunRef, console, home_option, print_json
+from dreamctl.cli import completion
+from dreamctl.cli.common import Home, Interrupts, Json, RunRef, Where, console, home_option, print_json, say
 
 if TYPE_CHECKING:
-    from dreamctl.store import Run, Store
+    from dreamctl.store import Run
 
-SweepRef = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's name or id.")]
-Either = Annotated[str, typer.Argument(metavar="RUN|SWEEP", help="A run (id, name, beginning) or a sweep (name, id).")]
+SweepRef = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="A sweep's name or id.", autocompletion=completion.sweeps)
+]
+Several = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN|SWEEP...",
+        help="Runs (id, name, beginning) and sweeps (name, id).",
+        autocompletion=completion.runs_and_sweeps,
+    ),
+]
 
 _POLL = 1.0  # seconds
 
 
 def status(
-    sweep: Annotated[str | None, typer.Argument(help="A sweep's name or id [default: all].")] = None,
+    sweep: Annotated[
+        str | None, typer.Argument(help="A sweep's name or id [default: all].", autocompletion=completion.sweeps)
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show it until Ctrl-C.")] = False,
     json: Json = False,
     home: Home = None,
@@ -60,68 +74,87 @@ def status(
             time.sleep(_POLL)
 
 
-def pause(sweep: SweepRef, home: Home = None) -> None:
+def pause(sweep: SweepRef, json: Json = False, home: Home = None) -> None:
     """Let a sweep begin no further runs; those at work go on."""
-    from dreamctl.store import open_store
-
-    store = open_store(home, create=False)
-    record = store.find_sweep(sweep)
-    store.pause(record.id, True)
-    typer.echo(f"{record.name} is paused; go on with: dreamctl resume {record.name}{home_option(home)}")
+    _pause(sweep, True, json, home)
 
 
-def resume(sweep: SweepRef, home: Home = None) -> None:
+def resume(sweep: SweepRef, json: Json = False, home: Home = None) -> None:
     """Let a paused sweep begin runs again (its scheduler waits for this)."""
+    _pause(sweep, False, json, home)
+
+
+def _pause(sweep: str, paused: bool, json: bool, home: Path | None) -> None:
     from dreamctl.store import open_store
 
     store = open_store(home, create=False)
     record = store.find_sweep(sweep)
-    store.pause(record.id, False)
-    typer.echo(f"{record.name} goes on; without a scheduler at work: dreamctl sweep {record.name}{home_option(home)}")
+    store.pause(record.id, paused)
+    command = f"dreamctl {'resume' if paused else 'sweep'} {record.name}{home_option(home)}"
+    say(f"{record.name} {'is paused; go on with' if paused else 'goes on; without a scheduler at work'}: {command}")
+    if json:
+        print_json({"sweep": record.name, "paused": paused})
 
 
-def retry(what: Either, home: Home = None) -> None:
-    """Put failed and stopped runs of a sweep, or one of them, back in the queue."""
+def retry(what: Several = None, where: Where = None, json: Json = False, home: Home = None) -> None:
+    """Put failed and stopped runs, or those of sweeps, back in the queue."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
+    from dreamctl.store.choose import choose
 
     store = open_store(home, create=False)
     store.reap(wait=True)
-    runs, sweep = _resolve(store, what)
-    if sweep is None and not store.sweeps_of(runs[0].id):
-        go_on = f"dreamctl run --resume {runs[0].name}{home_option(home)}"
-        raise BadInput(f"run {runs[0].name} is in no sweep: go on with {go_on}")
-    count = store.requeue([run.id for run in runs])
-    if not count:
-        raise BadInput(f"nothing of {what} has failed or been stopped")
-    name = sweep or store.sweeps_of(runs[0].id)[0].name
-    typer.echo(f"{count} run(s) wait again; a scheduler takes them on: dreamctl sweep {name}{home_option(home)}")
+    runs, _ = choose(store, what or (), where or ())
+    waiting = [run for run in runs if run.status in ("failed", "stopped")]
+    if not waiting:
+        raise BadInput(f"nothing of {' '.join([*(what or ()), *(where or ())])} has failed or been stopped")
+    of = {run.name: store.sweeps_of(run.id) for run in waiting}
+    alone = [name for name, sweeps in of.items() if not sweeps]
+    if alone:
+        go_on = f"dreamctl run --resume {alone[0]}{home_option(home)}"
+        raise BadInput(f"run {alone[0]} is in no sweep: go on with {go_on}")
+    store.requeue([run.id for run in waiting])
+    for name in dict.fromkeys(sweeps[0].name for sweeps in of.values()):
+        count = sum(sweeps[0].name == name for sweeps in of.values())
+        say(f"{count} run(s) wait again; a scheduler takes them on: dreamctl sweep {name}{home_option(home)}")
+    if json:
+        print_json(_listed(waiting))
 
 
-def stop(what: Either, home: Home = None) -> None:
-    """Stop a running run, or a sweep with its schedulers: runs end after their current update, with checkpoints."""
+def stop(what: Several = None, where: Where = None, json: Json = False, home: Home = None) -> None:
+    """Stop running runs, or sweeps with their schedulers: runs end after their current update, with checkpoints."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
+    from dreamctl.store.choose import choose
 
     store = open_store(home, create=False)
     store.reap()
-    runs, sweep = _resolve(store, what)
-    if sweep is not None:
-        running = store.stop_sweep(store.find_sweep(sweep).id)
-        typer.echo(
-            f"{sweep} stops, {len(running)} run(s) at work; go on with: dreamctl sweep {sweep}{home_option(home)}"
-        )
-        return
-    if runs[0].status != "running":
-        raise BadInput(f"run {runs[0].name} is {runs[0].status}, not running")
-    store.request_stop(runs[0].id)
-    typer.echo(f"asked {runs[0].name} to stop; go on with: dreamctl run --resume {runs[0].name}{home_option(home)}")
+    runs, sweeps = choose(store, what or (), where or ())
+    stopped = []
+    for sweep in sweeps:
+        running = store.stop_sweep(sweep.id)
+        stopped += running
+        command = f"dreamctl sweep {sweep.name}{home_option(home)}"
+        say(f"{sweep.name} stops, {len(running)} run(s) at work; go on with: {command}")
+    theirs = {run.id for sweep in sweeps for run in store.members(sweep.id)}
+    single = [run for run in runs if run.id not in theirs]
+    if single and not any(run.status == "running" for run in single):
+        many = f"none of {len(single)} runs is running" if len(single) > 1 else f"{single[0].status}, not running"
+        raise BadInput(many if len(single) > 1 else f"run {single[0].name} is {many}")
+    for run in single:
+        if run.status == "running":
+            store.request_stop(run.id)
+            stopped.append(run)
+            say(f"asked {run.name} to stop; go on with: dreamctl run --resume {run.name}{home_option(home)}")
+    if json:
+        print_json(_listed(stopped))
 
 
 def logs(
     run: RunRef,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the run ends.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 20,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Print the end of a run's log."""
@@ -134,6 +167,11 @@ def logs(
     path = store.file(record.id, "log.txt")
     if not path.is_file():
         raise BadInput(f"run {record.name} has no log: it has not begun")
+    if json:
+        if follow:
+            raise BadInput("--json prints the lines that there are: leave --follow away")
+        print_json(path.read_text(errors="replace").splitlines()[-lines:])
+        return
     with path.open(errors="replace") as file:
         typer.echo(printable("".join(file.readlines()[-lines:]), "\n\t"), nl=False)
         while follow:
@@ -146,38 +184,43 @@ def logs(
 
 
 def rm(
-    what: Either,
+    what: Several = None,
+    where: Where = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Json = False,
     home: Home = None,
 ) -> None:
-    """Delete a run with all its files, or a sweep with its runs. MLflow keeps its copy."""
+    """Delete runs with all their files, or sweeps with their runs. MLflow keeps its copy."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
+    from dreamctl.store.choose import choose
 
     store = open_store(home, create=False)
     store.reap(wait=True)
-    runs, sweep = _resolve(store, what)
+    runs, sweeps = choose(store, what or (), where or ())
     running = [run.name for run in runs if run.status == "running"]
     if running:
-        raise BadInput(f"{', '.join(running[:3])} running: stop first (dreamctl stop {what})")
-    if sweep is not None:  # what other sweeps share stays
-        runs = [run for run in runs if len(store.sweeps_of(run.id)) == 1]
-    label = f"sweep {sweep} and {len(runs)} run(s)" if sweep else f"run {runs[0].name} ({runs[0].id})"
+        raise BadInput(f"{', '.join(running[:3])} running: stop first (dreamctl stop {' '.join(what or running[:3])})")
+    going = {sweep.id for sweep in sweeps}
+    theirs = {run.id for sweep in sweeps for run in store.members(sweep.id)}
+    # of a sweep's runs those stay that another sweep shares
+    runs = [run for run in runs if run.id not in theirs or {sweep.id for sweep in store.sweeps_of(run.id)} <= going]
+    what_goes = [f"sweep {sweep.name}" for sweep in sweeps]
+    if len(runs) == 1 and not sweeps:
+        what_goes.append(f"run {runs[0].name} ({runs[0].id})")
+    else:
+        what_goes.append(f"{len(runs)} run(s)")
+    label = " and ".join(what_goes)
     if not yes:
-        typer.confirm(f"delete {label} with checkpoints, episodes and metrics?", abort=True)
+        typer.confirm(f"delete {label} with checkpoints, episodes and metrics?", abort=True, err=True)
     for run in runs:
         store.remove(run.id)
-    if sweep is not None:
-        store.remove_sweep(store.find_sweep(sweep).id)
-    typer.echo(f"deleted {label}")
+    for sweep in sweeps:
+        store.remove_sweep(sweep.id)
+    say(f"deleted {label}")
+    if json:
+        print_json(_listed(runs))
 
 
-def _resolve(store: Store, what: str) -> tuple[list[Run], str | None]:
-    """A run, or the runs and the name of a sweep."""
-    from dreamctl.errors import UnknownRun
-
-    try:
-        record = store.find_sweep(what)
-        return store.members(record.id), record.name
-    except UnknownRun:
-        return [store.find(what)], None
+def _listed(runs: Sequence[Run]) -> list[dict[str, str]]:
+    return [{"id": run.id, "name": run.name} for run in runs]

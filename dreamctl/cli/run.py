@@ -3,63 +3,106 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dreamctl.cli.common import Device, Home, home_option
+from dreamctl.cli import completion
+from dreamctl.cli.common import Device, Home, Json, home_option, print_json, say
 
 
 def run(
     task: Annotated[
-        str | None, typer.Argument(metavar="TASK", help="A task of the paper, such as walker_walk.")
+        str | None,
+        typer.Argument(
+            metavar="TASK",
+            help="A task, such as walker_walk, or your own, MODULE:FACTORY.",
+            autocompletion=completion.tasks,
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="paper, official, tiny or smoke [default: paper].")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="paper, official, tiny or smoke [default: paper].", autocompletion=completion.presets),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random [default: 0].")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a config field.")] = None,
-    device: Device = "auto",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a config field.", autocompletion=completion.settings),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Task, seed and config from YAML: show RUN --config prints it.")
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Task, seed and config of a stored run, from its beginning; --seed, --set change them.",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
+    device: Device = None,
     name: Annotated[str | None, typer.Option(help="Name of the run [default: TASK-METHOD[-OBJECTIVE]-sSEED].")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A label to find the run by; may be given again.")] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="A label to find the run by; may be given again.", autocompletion=completion.tags),
+    ] = None,
     inline: Annotated[bool, typer.Option("--inline", help="Train in this process, for a debugger.")] = False,
     profile: Annotated[
         bool, typer.Option("--profile", help="Write a trace of some updates and a table of where time goes.")
     ] = False,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a run; --set steps=N makes it longer.")
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with a run; --set steps=N makes it longer.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
+    notify: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Run COMMAND MESSAGE when it has ended or failed.")
+    ] = None,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Train one agent; Ctrl-C stops it with a checkpoint, --resume RUN goes on."""
+    from dreamctl import settings
     from dreamctl.cli.live import conclude, follow
+    from dreamctl.cli.ls import summary
     from dreamctl.errors import BadInput, RunFailed
-    from dreamctl.jobs import launch, preflight, spec, worker
+    from dreamctl.jobs import launch, news, preflight, spec, worker
     from dreamctl.store import open_store
 
+    device = settings.get("device", device)
+    news.check(notify)
     if resume is not None:
-        if task or preset or name or tag or seed is not None:
-            raise BadInput("--resume goes on with a run as it is: give no task, preset, seed, name or tags")
+        if task or preset or name or tag or config or from_ or seed is not None:
+            raise BadInput("--resume goes on with a run as it is: give no task, preset, seed, config, name or tags")
         store = open_store(home, create=False)
         preflight.check(device, [store.find(resume).task])
         record = launch.resume(store, resume, set_ or [])
     else:
-        if task is None:
-            raise BadInput("which task? dreamctl run TASK, for example: dreamctl run cartpole_balance --preset tiny")
-        wanted = spec.parse(task, seed or 0, "paper" if preset is None else preset, set_ or [], name, tag or [])
+        basis = spec.basis(config, open_store(home, create=False).find(from_) if from_ is not None else None, preset)
+        wanted = spec.wanted(basis, task, seed, set_ or [], name, tag or [])
         preflight.check(device, [wanted.task])
         store = open_store(home)
         for twin in store.runs(digest=wanted.digest):
-            typer.echo(f"note: {twin.name} is the same run ({twin.status}): task, seed and config are equal", err=True)
+            say(f"note: {twin.name} is the same run ({twin.status}): task, seed and config are equal")
         record = launch.submit(store, wanted)
-    typer.echo(f"run {record.name} ({record.id}) in {store.folder(record.id)}")
+    say(f"run {record.name} ({record.id}) in {store.folder(record.id)}")
     mirror = launch.spawn_mirror(store)
     if inline:
         record = worker.work(store, record.id, device, profile=profile)
     else:
         start = functools.partial(launch.spawn, store, record.id, device, profile=profile)
         record = follow(store, record, start)
-    conclude(store, record, mirror, home_option(home))
+    conclude(store, record, mirror, home_option(home), json)
+    if json:
+        print_json(summary(record))
     if profile:
-        typer.echo(f"profile    {store.folder(record.id) / 'profile'}")
+        say(f"profile    {store.folder(record.id) / 'profile'}")
+    news.tell(notify, news.ended(record))
     if record.status in ("failed", "queued"):  # queued: its worker died, and it is a sweep's
         log = store.folder(record.id) / "log.txt"
         again = ", and waits in its sweep" if record.status == "queued" else ""

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from dreamctl.cli.common import Home, Json, Recorded, RunRef, ago, console, duration, number, print_json, reading
+import typer
+
+from dreamctl.cli.common import (
+    Home,
+    Json,
+    Recorded,
+    RunRef,
+    ago,
+    console,
+    duration,
+    home_option,
+    number,
+    print_json,
+    progress,
+    reading,
+    sparkline,
+    steps,
+)
 from dreamctl.cli.ls import summary
 
 
-def show(run: RunRef, json: Json = False, home: Home = None, recorded: Recorded = False) -> None:
-    """Show a run: config, metrics, evaluations, checkpoints."""
+def show(
+    run: RunRef,
+    config: Annotated[
+        bool, typer.Option("--config", help="Only task, seed and config, as YAML for dreamctl run --config.")
+    ] = False,
+    json: Json = False,
+    home: Home = None,
+    recorded: Recorded = False,
+) -> None:
+    """Show a run: how it stands, its curve, what differs from its preset, metrics, files, what to do next."""
+    from dreamctl.jobs.spec import as_yaml
+    from dreamctl.results.difference import from_preset
     from dreamctl.store import open_store
 
     store = open_store(reading(home, recorded), create=False)
     (record,) = store.refreshed([store.find(run)])
+    if config:
+        typer.echo(as_yaml(record), nl=False)
+        return
     scalars, evaluations = store.last_scalars(record.id), store.evaluations(record.id)
     checkpoints, artifacts = store.checkpoints(record.id), store.artifacts(record.id)
     if json:
@@ -32,11 +63,8 @@ def show(run: RunRef, json: Json = False, home: Home = None, recorded: Recorded 
             }
         )
         return
-    from agent.config import PRESETS, make
     from dreamctl.results import costs
 
-    preset = make(record.preset).to_dict() if record.preset in PRESETS else {}
-    changed = {key: value for key, value in record.config.items() if preset.get(key) != value}
     spent = (costs.at_work(store.scalars(record.id, costs.RATE)) or [0.0])[-1]
     job = f" (job {record.job})" if record.job else ""
     commit = f"{(record.git_commit or 'no git')[:10]}{' + changes' if record.git_dirty else ''}"
@@ -45,15 +73,17 @@ def show(run: RunRef, json: Json = False, home: Home = None, recorded: Recorded 
         {
             "run": f"{record.name} ({record.id})",
             "task": f"{record.task}, {record.method}, {record.objective}, seed {record.seed}",
-            "preset": f"{record.preset}" + "".join(f", {key}={value}" for key, value in changed.items()),
+            "preset": ", ".join((record.preset, *(f"{key}={value}" for key, value in from_preset(record).items()))),
             "status": record.status + (f": {record.reason}" if record.reason else ""),
-            "env steps": f"{record.env_steps:,} of {record.steps:,}, {record.updates:,} updates",
+            "env steps": f"{progress(record.env_steps, record.steps)}, {record.updates:,} updates",
             "score": f"{number(record.score)} (best {number(record.best_score)})",
+            "curve": _curve(evaluations),
             "time": f"{duration(spent)} at work on {record.device} of {record.host}{job}"
             if record.started_at
             else "not started",
             "created": f"{ago(record.created_at)}, code {commit}",
-            "tags": ", ".join(record.tags) or "-",
+            "tags": ", ".join(record.tags),
+            "note": record.note or "",
             "files": str(store.folder(record.id)),
         },
     )
@@ -69,6 +99,29 @@ def show(run: RunRef, json: Json = False, home: Home = None, recorded: Recorded 
         _table("metrics (last values)", {name: f"{p.value:.6g}" for name, p in scalars.items()})
     if checkpoints:
         _table("checkpoints", {f"{c.env_steps:,}": f"{c.path}  {c.bytes / 2**20:.1f} MiB" for c in checkpoints})
+    where = " --recorded" if recorded else home_option(home)
+    commands = [command for command in _NEXT[record.status] if not recorded or "plot" in command]
+    console().print("\nnext", style="bold")
+    for command in commands:
+        typer.echo(f"{command.format(record.name)}{where}")
+
+
+_NEXT = {  # what one does with a run next
+    "queued": ("dreamctl status", "dreamctl run --resume {}"),
+    "running": ("dreamctl logs {} -f", "dreamctl stop {}"),
+    "finished": ("dreamctl plot curves {}", "dreamctl eval {} --video", "dreamctl run --from {} --seed N"),
+    "failed": ("dreamctl logs {}", "dreamctl run --resume {}"),
+    "stopped": ("dreamctl run --resume {}", "dreamctl logs {}"),
+}
+
+
+def _curve(evaluations: Sequence[Any]) -> str:
+    """The evaluations of training as a sparkline; nothing where there are less than two."""
+    trained = [evaluation for evaluation in evaluations if evaluation.kind != "manual"]
+    if len(trained) < 2:
+        return ""
+    means = [evaluation.mean for evaluation in trained]
+    return f"{sparkline(means)} {min(means):.1f} to {max(means):.1f}, until {steps(trained[-1].env_steps)} env steps"
 
 
 def _fields(row: Any, names: str) -> dict[str, Any]:
@@ -83,5 +136,6 @@ def _table(title: str, rows: dict[str, str]) -> None:
         out.print(f"\n{title}", style="bold")
     table = Table.grid(padding=(0, 2))
     for key, value in rows.items():
-        table.add_row(key, value)
+        if value or title:
+            table.add_row(key, value)
     out.print(table)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamctl.cli.common import Home, Interrupts, Json, console, home_option, listed, print_json
+from dreamctl.cli import completion
+from dreamctl.cli.common import Home, Interrupts, Json, console, home_option, listed, print_json, say
 
 if TYPE_CHECKING:
     from dreamctl.jobs.cluster import Cluster
+    from dreamctl.jobs.news import Failures
     from dreamctl.jobs.scheduler import Scheduler
     from dreamctl.jobs.spec import RunSpec
     from dreamctl.store import Run, Store
@@ -24,22 +26,42 @@ def sweep(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="horizon, performance, behavior, representation, action-repeat, all, a .yaml file, a stored one."
+            help="horizon, performance, behavior, representation, action-repeat, all, a .yaml file, a stored one.",
+            autocompletion=completion.plans,
         ),
     ] = None,
-    tasks: Annotated[str | None, typer.Option(help="Tasks, with commas [default: the sweep's].")] = None,
-    methods: Annotated[str | None, typer.Option(help="Methods, with commas [default: the sweep's].")] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Tasks, with commas [default: the sweep's].", autocompletion=completion.several(completion.tasks)
+        ),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Methods, with commas [default: the sweep's].", autocompletion=completion.several(completion.methods)
+        ),
+    ] = None,
     seeds: Annotated[str | None, typer.Option(help="A number of seeds (3) or a list (0,1,4) [default: 3].")] = None,
-    preset: Annotated[str | None, typer.Option(help="paper, official, tiny or smoke [default: the sweep's].")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="paper, official, tiny or smoke [default: the sweep's].", autocompletion=completion.presets),
+    ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of every run.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of every run.", autocompletion=completion.settings),
     ] = None,
     grid: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=A,B,C", help="Values of a config field, each with all others.")
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B,C",
+            help="Values of a config field, each with all others.",
+            autocompletion=completion.settings,
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many runs.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and what it costs.")] = False,
-    per_gpu: Annotated[int, typer.Option(min=1, help="Runs at once on each GPU.")] = 1,
+    per_gpu: Annotated[int | None, typer.Option(min=1, help="Runs at once on each GPU [default: 1].")] = None,
     cpu_slots: Annotated[
         int | None, typer.Option(min=0, help="Runs at once on the CPU [default: 1 without GPU].")
     ] = None,
@@ -47,7 +69,9 @@ def sweep(
         int, typer.Option(min=1, help="Workers that a run may lose before it counts as failed.")
     ] = 3,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed runs on again, too.")] = False,
-    executor: Annotated[str, typer.Option(help="What runs the jobs: local, slurm or ray.")] = "local",
+    executor: Annotated[
+        str | None, typer.Option(help="What runs the jobs: local, slurm or ray [default: local].")
+    ] = None,
     resource: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="For each job: an option of sbatch (time=4:00:00), or of a Ray task."),
@@ -56,12 +80,18 @@ def sweep(
         bool, typer.Option("--inline", help="Train in this process, one by one, for a debugger.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
+    notify: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Run COMMAND MESSAGE when a run fails and when the sweep has ended."),
+    ] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run. Ctrl-C stops it with checkpoints."""
+    from dreamctl import settings
+    from dreamctl.cli import board
     from dreamctl.errors import BadInput, RunFailed
-    from dreamctl.jobs import cluster, engines, launch, preflight, scheduler, sweeps
+    from dreamctl.jobs import cluster, engines, launch, news, preflight, scheduler, sweeps
     from dreamctl.jobs.slots import slots
     from dreamctl.store import open_store
 
@@ -72,8 +102,8 @@ def sweep(
     if dry_run:
         _dry_run(known, plan.name, cells, json)
         return
-    if json:
-        raise BadInput("--json goes with --dry-run; of a sweep at work: dreamctl status --json")
+    news.check(notify)
+    executor = settings.get("executor", executor)
     if inline and executor != "local":
         raise BadInput("--inline trains in this process: leave --executor away")
     if executor != "local":
@@ -82,27 +112,35 @@ def sweep(
         if resource:
             raise BadInput("--resource goes with --executor slurm or ray; here: --per-gpu, --cpu-slots")
         preflight.check("auto", [cell.task for cell in cells])
-        room = slots(per_gpu, cpu_slots)
+        room = slots(settings.get("per_gpu", per_gpu), settings.get("cpu_slots", cpu_slots))
         if not room:
             raise BadInput("there is no slot to train in: give --cpu-slots 1 or more")
     store = open_store(home)
     record = scheduler.enroll(store, plan.name, cells, plan.to_dict(), max_attempts, retry_failed)
     if detach:
         log = launch.spawn_again(store, [argument for argument in sys.argv[1:] if argument != "--detach"], plan.name)
-        typer.echo(f"sweep {plan.name} goes on in the background (log: {log})")
+        say(f"sweep {plan.name} goes on in the background (log: {log})")
         where = home_option(home)
-        typer.echo(f"see: dreamctl status {plan.name} --watch{where}; end: dreamctl stop {plan.name}{where}")
+        say(f"see: dreamctl status {plan.name} --watch{where}; end: dreamctl stop {plan.name}{where}")
         return
-    typer.echo(f"sweep {plan.name}: {len(cells)} runs")
+    say(f"sweep {plan.name}: {len(cells)} runs")
+    failures = news.Failures(store, record)
     if inline:
         launch.spawn_mirror(store)
         scheduler.inline(store, record)
     elif executor != "local":
-        _watch(cluster.Cluster(store, record, engines.open_engine(executor, store, record, given)))
+        _watch(cluster.Cluster(store, record, engines.open_engine(executor, store, record, given)), failures, notify)
     else:
-        _watch(scheduler.Scheduler(store, record, room))
-    _conclude(store, record, home_option(home))
-    failed = store.counts(record.id).get("failed", 0)
+        _watch(scheduler.Scheduler(store, record, room), failures, notify)
+    state = board.overview(store, record)
+    if json:
+        print_json(state)
+    else:
+        typer.echo(board.line(state))
+    if any(state["counts"][status] for status in ("queued", "stopped", "running")):
+        say(f"go on with: dreamctl sweep {record.name}{home_option(home)}")
+    news.tell(notify, f"sweep {board.line(state)}")
+    failed = state["counts"]["failed"]
     if failed:
         again = f"dreamctl sweep {plan.name} --retry-failed{home_option(home)}"
         raise RunFailed(f"{failed} run(s) of sweep {plan.name} failed: dreamctl status {plan.name}, then {again}")
@@ -161,11 +199,18 @@ def _cell(cell: RunSpec, run: Any) -> dict[str, Any]:
     }
 
 
-def _watch(scheduler: Scheduler | Cluster) -> None:
-    """Let a scheduler work until it is done. Ctrl-C stops the workers with a checkpoint, a second one kills them."""
+def _watch(scheduler: Scheduler | Cluster, failures: Failures, notify: str | None) -> None:
+    """Let a scheduler work until it is done, telling of runs that fail.
+
+    Ctrl-C stops the workers with a checkpoint, a second one kills them.
+    """
     import time
 
-    views = _live(scheduler) if console().is_terminal else _lines(scheduler)
+    from sqlalchemy.exc import OperationalError
+
+    from dreamctl.jobs import news
+
+    views = _live(scheduler) if console(stderr=True).is_terminal else _lines(scheduler)
     with Interrupts() as interrupts:
         while not scheduler.done:
             said = scheduler.trouble
@@ -173,12 +218,15 @@ def _watch(scheduler: Scheduler | Cluster) -> None:
             if scheduler.trouble not in (None, said):
                 typer.echo(f"dreamctl: {scheduler.trouble}", err=True)
             next(views)
+            with suppress(OperationalError):  # what the scheduler tells
+                for message in failures.new():
+                    news.tell(notify, message)
             time.sleep(_POLL)
             for _ in range(interrupts.take()):
                 if scheduler.stopping:
                     scheduler.kill()
                 else:
-                    typer.echo("\nstopping with checkpoints; Ctrl-C again kills the workers", err=True)
+                    say("\nstopping with checkpoints; Ctrl-C again kills the workers")
                     scheduler.stop()
     next(views)
     views.close()
@@ -190,7 +238,7 @@ def _live(scheduler: Scheduler | Cluster) -> Generator[None, None, None]:
 
     from dreamctl.cli import board
 
-    with Live(console=console(), auto_refresh=False) as live:
+    with Live(console=console(stderr=True), auto_refresh=False) as live:
         while True:
             with suppress(OperationalError):  # what the scheduler tells
                 live.update(board.table(board.overview(scheduler.store, scheduler.sweep)), refresh=True)
@@ -212,16 +260,6 @@ def _lines(scheduler: Scheduler | Cluster) -> Generator[None, None, None]:
                 where = f" in job {run.job}" if run.job and run.status == "running" else ""
                 score = f", score {run.score:.1f}" if run.score is not None else ""
                 status = "waits again" if run.status == "queued" else run.status
-                typer.echo(f"{run.name}: {status}{where}" + (f": {run.reason}" if run.reason else score))
+                say(f"{run.name}: {status}{where}" + (f": {run.reason}" if run.reason else score))
             seen[run.id] = state
         yield
-
-
-def _conclude(store: Store, record: Any, home: str) -> None:
-    from dreamctl.cli import board
-
-    state = board.overview(store, record)
-    typer.echo(board.line(state))
-    counts = state["counts"]
-    if counts["queued"] or counts["stopped"] or counts["running"]:
-        typer.echo(f"go on with: dreamctl sweep {record.name}{home}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
 
-from dreamctl.cli.common import Home
+from dreamctl.cli.common import Home, Json, print_json, say
 
 
 def sync(
     follow: Annotated[bool, typer.Option("--follow", help="Go on until no run is queued or running.")] = False,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Bring MLflow up to date with the run database (runs do this by themselves)."""
@@ -18,14 +20,16 @@ def sync(
     from dreamctl.results.report import of_sweep
     from dreamctl.store import open_store
     from dreamctl.store.database import shown
-    from dreamctl.store.mirror import Mirror
+    from dreamctl.store.mirror import Copied, Mirror
 
     store = open_store(home, create=False)
-    if not store.count():
-        typer.echo(f"no runs in {store.home}")
-        return
     mirror = Mirror(store, learning_curve, of_sweep)
-    copied = mirror.follow() if follow else mirror.sync()
-    typer.echo(
-        f"{copied.runs} run(s), {copied.points:,} points copied to {shown(mirror.uri)}" if copied else "already running"
-    )
+    copied = (mirror.follow() if follow else mirror.sync()) if store.count() else Copied()
+    if json:
+        print_json(copied and dataclasses.asdict(copied))
+    elif not store.count():
+        say(f"no runs in {store.home}")
+    elif copied:
+        say(f"{copied.runs} run(s), {copied.points:,} points copied to {shown(mirror.uri)}")
+    else:
+        say("already running")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from agent import tasks
 from agent.config import Config, ConfigError, make
+from dreamctl import settings
 from dreamctl.errors import BadInput
 from dreamctl.store import Run
 from dreamctl.store.identity import NAME, digest
@@ -35,20 +38,97 @@ def parse(
     task: str,
     seed: int,
     preset: str,
-    settings: Sequence[str],
+    changes: Sequence[str],
+    name: str | None = None,
+    tags: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
+) -> RunSpec:
+    """A specification from what a user typed; changes, "key=value", change the config, that the preset.
+
+    Raises `BadInput`.
+    """
+    if not 0 <= seed < 2**32:
+        raise BadInput(f"seed must be between 0 and 4294967295, not {seed}")
+    if name is not None:
+        check_name(name)
+    try:
+        made = make(preset, {**(config or {}), **pairs(changes)})
+        return RunSpec(tasks.get(task).name, seed, made, preset, name, tuple(tags))
+    except ConfigError as error:
+        raise BadInput(str(error)) from error
+
+
+def check_name(name: str) -> None:
+    """Raises `BadInput` for what cannot be the name of a run."""
+    if not re.fullmatch(NAME, name):
+        raise BadInput(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
+
+
+class Basis(NamedTuple):
+    """What a run is made from: a preset and fields that differ from it, perhaps with a task and a seed."""
+
+    preset: str
+    config: Mapping[str, Any] = {}
+    task: str | None = None
+    seed: int = 0
+
+
+def basis(file: Path | None, run: Run | None, preset: str | None) -> Basis:
+    """From a YAML file (`as_yaml`), a stored run, or a preset alone. Raises `BadInput`."""
+    if file is not None and run is not None:
+        raise BadInput("--config and --from both say what to run: give one of them")
+    if preset is not None and (file is not None or run is not None):
+        raise BadInput("--config and --from bring their preset: change single fields by --set KEY=VALUE")
+    if file is not None:
+        return _read(file)
+    if run is not None:
+        return Basis(run.preset, run.config, run.task, run.seed)
+    return Basis(settings.get("preset", preset))
+
+
+def wanted(
+    basis: Basis,
+    task: str | None,
+    seed: int | None,
+    changes: Sequence[str],
     name: str | None = None,
     tags: Sequence[str] = (),
 ) -> RunSpec:
-    """A specification from what a user typed; settings are "key=value". Raises `BadInput`."""
-    if not 0 <= seed < 2**32:
-        raise BadInput(f"seed must be between 0 and 4294967295, not {seed}")
-    if name is not None and not re.fullmatch(NAME, name):
-        raise BadInput(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
+    """The run that a user wants: a basis with what was given beside it. Raises `BadInput`."""
+    task = task or basis.task
+    if task is None:
+        raise BadInput("which task? dreamctl run TASK, for example: dreamctl run cartpole_balance --preset tiny")
+    seed = basis.seed if seed is None else seed
+    return parse(task, seed, basis.preset, changes, name, tags, basis.config)
+
+
+def as_yaml(run: Run) -> str:
+    """A stored run's task, seed, preset and config, for `dreamctl run --config`."""
+    import yaml
+
+    content = {"task": run.task, "seed": run.seed, "preset": run.preset, "config": run.config}
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def _read(file: Path) -> Basis:
+    import yaml
+
     try:
-        config = make(preset, pairs(settings))
-        return RunSpec(tasks.get(task).name, seed, config, preset, name, tuple(tags))
-    except ConfigError as error:
-        raise BadInput(str(error)) from error
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read {file}: {getattr(error, 'strerror', 'it is no text')}") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{file} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or set(content) - set(_KEYS):
+        raise BadInput(f"{file} must hold some of the keys {', '.join(_KEYS)}, as dreamctl show RUN --config prints")
+    basis = Basis(**{"preset": "paper", **content})
+    for key, value in content.items():
+        if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
+            raise BadInput(f"{file}: {key} cannot be {value!r}; dreamctl show RUN --config prints such a file")
+    return basis
+
+
+_KEYS: dict[str, type] = {"task": str, "seed": int, "preset": str, "config": dict}
 
 
 def with_steps(run: Run, settings: Sequence[str]) -> RunSpec:

@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.config import METHODS, OBJECTIVES, ConfigError, make, nearest
 from agent.tasks import TASKS, get
+from dreamctl import settings
 from dreamctl.errors import BadInput, UnknownRun
 from dreamctl.jobs.reading import read_yaml, table, values
 from dreamctl.jobs.spec import RunSpec, pairs, parse
@@ -164,6 +165,8 @@ def build(name: str | None, request: Request, stored: Callable[[str], Mapping[st
 
     stored: the plan, as JSON, of a stored sweep; raises `UnknownRun` when there is none of that name.
     """
+    if name is None or name in NAMES:
+        request = replace(request, preset=settings.get("preset", request.preset))
     if name is None:
         if not request.tasks:
             names = ", ".join(NAMES)

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from agent.patience import disk_may_recover
+from dreamctl import settings
 from dreamctl.errors import HomeError
 from dreamctl.store.columns import read_json
 from dreamctl.store.models import HEAD, Base
@@ -30,8 +31,8 @@ _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "beegfs", "gpfs", 
 
 
 def resolve_home(home: str | Path | None) -> Path:
-    """The home folder: the argument, else DREAMCTL_HOME, else runs/."""
-    return Path(home or os.environ.get("DREAMCTL_HOME") or "runs").absolute()
+    """The home folder: the argument, else as `dreamctl.settings` says."""
+    return settings.home(home)
 
 
 def resolve_url(home: Path) -> URL:

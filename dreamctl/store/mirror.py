@@ -260,6 +260,7 @@ class Mirror:
             client.set_tag(there, "reason", run.reason or "")
         client.set_tag(there, "steps", str(run.steps))  # a param cannot change when a run is made longer
         client.set_tag(there, "dreamctl.digest", run.digest)
+        self._labels(client, run, there)
         sweeps = self.store.sweeps_of(run.id)
         if sweeps and sweeps[0].mlflow_run:
             client.set_tag(there, "mlflow.parentRunId", sweeps[0].mlflow_run)
@@ -268,6 +269,18 @@ class Mirror:
             client.set_terminated(there, _STATUS[run.status], end_time=round(1000 * (run.finished_at or time.time())))
         else:
             client.update_run(there, status=_STATUS[run.status])
+
+    def _labels(self, client: Any, run: Run, there: str) -> None:
+        """What users have called a run since it was created there."""
+        known = client.get_run(there).data.tags
+        wanted = {"mlflow.runName": run.name} | {f"tag.{tag}": "true" for tag in run.tags}
+        wanted |= {"note": run.note} if run.note else {}
+        for key in known.keys() - wanted.keys():
+            if key == "note" or key.startswith("tag."):
+                client.delete_tag(there, key)
+        for key, value in wanted.items():
+            if known.get(key) != value:
+                client.set_tag(there, key, value)
 
     def _exists(self, client: Any, there: str) -> bool:
         """Whether MLflow still has a run (its database may have been deleted)."""

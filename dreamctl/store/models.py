@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dreamctl.store.columns import Line, Lines, Number, Numbers, Settings, Table, Texts, Whole
 
-HEAD = "0006"  # the newest migration; a test holds it to the migrations themselves
+HEAD = "0007"  # the newest migration; a test holds it to the migrations themselves
 
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
@@ -44,6 +44,7 @@ class Run(Base):
     config: Mapped[dict[str, Any]] = mapped_column(Settings)
     digest: Mapped[str] = mapped_column(Line(64), index=True)  # of task, seed and config: the run's identity
     tags: Mapped[list[str]]
+    note: Mapped[str | None] = mapped_column(Text)
 
     status: Mapped[str] = mapped_column(Line(10))
     reason: Mapped[str | None] = mapped_column(Lines)  # why it failed, one line

@@ -150,7 +150,8 @@ class Queries(Access):
         newest = select(func.max(Artifact.created_at)).where(Artifact.run_id == Run.id).scalar_subquery()
         sweeps = select(func.count()).where(SweepRun.run_id == Run.id).scalar_subquery()
         columns = (Run.status, Run.attempt, Run.env_steps, Run.heartbeat_at, Run.score, Run.finished_at, Run.digest)
-        statement = select(Run.id, *columns, newest, sweeps).order_by(Run.created_at, Run.id)
+        labels = (Run.name, Run.tags, Run.note)
+        statement = select(Run.id, *columns, *labels, newest, sweeps).order_by(Run.created_at, Run.id)
         with self._engine.connect() as connection:
             return {row[0]: json.dumps(list(row[1:])) for row in connection.execute(statement)}
 

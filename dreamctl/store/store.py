@@ -20,13 +20,14 @@ from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput, HomeError, StaleAttempt
 from dreamctl.store import database, provenance
+from dreamctl.store.labels import Labels
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 from dreamctl.store.queries import Point
 from dreamctl.store.sweeps import SweepQueue, claimed
 
 
 def open_store(home: str | Path | None = None, create: bool = True) -> Store:
-    """The store of a home (argument, DREAMCTL_HOME or runs/).
+    """The store of a home (the argument, else as `dreamctl.settings` says).
 
     With `create` False a home without a database reads as empty and nothing is written; the recorded runs are never
     written to. Raises `HomeError`.
@@ -44,7 +45,7 @@ def open_store(home: str | Path | None = None, create: bool = True) -> Store:
     return Store(folder, database.connect(url, folder))
 
 
-class Store(SweepQueue):
+class Store(SweepQueue, Labels):
     """Everything that is known of the runs of one home: how they change; how they stand and wait is inherited."""
 
     # Life cycle

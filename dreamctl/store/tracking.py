@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 from dreamctl.errors import BadInput
 from dreamctl.store import paths
 from dreamctl.store.database import refuse_network, shown, sqlite_url
+from dreamctl.store.models import Run
 from dreamctl.store.store import Store
 
 
@@ -27,6 +28,19 @@ def uri(store: Store) -> str:
 def artifacts_at(folder: Path) -> str:
     """A folder as MLflow takes it: a path, or a URI where it would read a path as a URI."""
     return str(folder) if quote(str(folder)) == str(folder) else folder.as_uri()
+
+
+def page(store: Store, run: Run, port: int) -> str:
+    """The address of a run's page in the MLflow UI: `dreamctl ui` at that port, or a server elsewhere.
+
+    Raises `BadInput` for a run that is not there yet.
+    """
+    there = store.mirrored(run.id).get("run")
+    if there is None:
+        raise BadInput(f"run {run.name} is not in MLflow yet: dreamctl sync copies it")
+    experiment = open_client(store).get_run(there).info.experiment_id
+    served = shown(uri(store)) if uri(store).startswith("http") else f"http://127.0.0.1:{port}"
+    return f"{served}/#/experiments/{experiment}/runs/{there}"
 
 
 def check_unserved(store: Store) -> None:

@@ -112,9 +112,10 @@ def test_a_home_that_is_a_file_is_one_line(tmp_path):
 
 def test_ls_shows_the_newest(tmp_path):
     runs = [submit(open_store(tmp_path), spec(seed)) for seed in range(3)]
-    listed = cli("ls", "--limit", "2", home=tmp_path).stdout
+    done = cli("ls", "--limit", "2", home=tmp_path)
+    listed = done.stdout + done.stderr
     assert "1 older runs are not shown" in listed and runs[2].id in listed and runs[0].id not in listed
-    assert "older" not in cli("ls", "--limit", "3", home=tmp_path).stdout
+    assert "older" not in cli("ls", "--limit", "3", home=tmp_path).stderr
 
 
 def test_stored_text_is_printed_as_it_is(tmp_path):

@@ -87,7 +87,7 @@ def test_the_sweep_is_the_parent_in_mlflow(whole):
     drawn = cli("plot", "figure4", "--sweep", name, "--tasks", "pendulum_swingup", "--format", "png", home=home)
     assert drawn.returncode == 0, drawn.stderr
     for _ in range(100):  # the plot may have begun a mirror
-        if "already running" not in cli("sync", home=home).stdout:
+        if "already running" not in cli("sync", home=home).stderr:
             break
     code = (
         "import os, sys, json; os.environ['MLFLOW_DISABLE_TELEMETRY'] = 'true'\n"
@@ -188,7 +188,7 @@ def test_a_detached_sweep_is_steered_by_commands(tmp_path):
     store = open_store(tmp_path)
     (record,) = store.sweeps()
     log = tmp_path / "sweeps" / f"{record.name}.log"
-    assert f"end: dreamctl stop {record.name} --home {tmp_path}" in done.stdout
+    assert f"end: dreamctl stop {record.name} --home {tmp_path}" in done.stderr
     wait(lambda: store.runs(status="running"), "no run began")
     (first,) = store.runs(status="running")
     assert cli("pause", record.name, home=tmp_path).returncode == 0
@@ -207,14 +207,14 @@ def test_a_detached_sweep_is_steered_by_commands(tmp_path):
     refused = cli("rm", record.name, home=tmp_path)
     assert refused.returncode == 2 and "stop first" in refused.stderr
     stopped = cli("stop", record.name, home=tmp_path)
-    assert stopped.returncode == 0 and f"go on with: dreamctl sweep {record.name}" in stopped.stdout
+    assert stopped.returncode == 0 and f"go on with: dreamctl sweep {record.name}" in stopped.stderr
     wait(lambda: "go on with: dreamctl sweep" in log.read_text(), "the scheduler goes on")
     assert store.counts(record.id) == {"finished": 1, "stopped": 1, "queued": 2}
     assert "(stopped)" in cli("status", home=tmp_path).stdout
     remove = [sys.executable, "-m", "dreamctl", "rm", record.name, "--home", str(tmp_path)]
     for answer, left in (("n", 4), ("y", 0)):
         done = subprocess.run(remove, input=answer, capture_output=True, text=True)
-        assert done.returncode == (130 if left else 0) and "delete sweep" in done.stdout
+        assert done.returncode == (130 if left else 0) and "delete sweep" in done.stderr
         assert len(open_store(tmp_path).runs()) == left
 
 

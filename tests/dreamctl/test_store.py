@@ -189,6 +189,7 @@ def test_runs_of_an_older_sqlite_home_are_the_same_runs(tmp_path):
     older = {key: value for key, value in run.config.items() if key != "overlap"}
     with sqlite3.connect(tmp_path / "dreamctl.db") as database:
         database.execute("UPDATE run SET config = ?, digest = 'x'", [json.dumps(older)])
+        database.execute("ALTER TABLE run DROP COLUMN note")
         database.execute("ALTER TABLE run DROP COLUMN job")
         database.execute("ALTER TABLE run DROP COLUMN process_space")
         database.execute("ALTER TABLE sweep DROP COLUMN stopped")

@@ -149,7 +149,6 @@ BAD = [
     (["sweep", "horizon", "--grid", "horizon"], "--grid takes key=value"),
     (["sweep", "horizon", "--set", "horizon=1"], "horizon must be at least 2"),
     (["sweep", "horizon", "--preset", "tny"], "did you mean 'tiny'"),
-    (["sweep", "horizon", "--json"], "--json goes with --dry-run"),
     (["sweep", "none.yaml"], "cannot read none.yaml"),
     (["sweep", "horizon", "--cpu-slots", "0"], "no slot"),
     (["status", "nothing"], "no sweep 'nothing'"),

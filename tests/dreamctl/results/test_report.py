@@ -101,7 +101,7 @@ def test_every_claim_is_there_once_for_each_preset(home, written, page):
     assert by_number[6]["outcome"] == "confirmed" and by_number[1]["outcome"] == "undecided"
     markdown = (home / "out" / "report.md").read_text()
     for claim in written["claims"]:
-        assert f"{claim['claim']}. {claim['text']}" in page.text
+        assert f"{claim['claim']}. “{claim['text']}”" in page.text
         assert f"### {claim['claim']}. {claim['outcome']}" in markdown
         if claim["missing"]:
             assert claim["missing"] in page.text and claim["missing"] in markdown

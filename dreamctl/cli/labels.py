@@ -1,0 +1,74 @@
+"""dreamctl tag, note, rename: what users call runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dreamctl.cli import completion
+from dreamctl.cli.common import Home, Json, RunRef, print_json, say
+
+
+def tag(
+    tag: Annotated[str, typer.Argument(help="The tag.", autocompletion=completion.tags)],
+    run: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs by id, name or beginning.", autocompletion=completion.runs),
+    ],
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Give runs a tag, or take it away."""
+    from dreamctl.store import open_store
+
+    store = open_store(home, create=False)
+    found = [store.find(each) for each in run]
+    store.set_labels([each.id for each in found], [] if remove else [tag], [tag] if remove else [])
+    tags = {each.name: store.get(each.id).tags for each in found}
+    if json:
+        print_json(tags)
+    for name, these in tags.items():
+        say(f"{name}: {', '.join(these) or 'no tags'}")
+
+
+def note(
+    run: RunRef,
+    text: Annotated[str | None, typer.Argument(help='What to write down; "" takes it away.')] = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Write something down of a run, or print what is written."""
+    from dreamctl.store import open_store
+
+    store = open_store(home, create=False)
+    record = store.find(run)
+    if text is not None:
+        store.annotate(record.id, text or None)
+    written = store.get(record.id).note
+    if json:
+        print_json({"run": record.id, "name": record.name, "note": written})
+    elif text is None:
+        typer.echo(written or "")
+    else:
+        say(f"{record.name}: {written or 'no note'}")
+
+
+def rename(
+    run: RunRef,
+    name: Annotated[str, typer.Argument(help="The new name.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Give a run another name; its id, folder and files stay."""
+    from dreamctl.jobs.spec import check_name
+    from dreamctl.store import open_store
+
+    check_name(name)
+    store = open_store(home, create=False)
+    record = store.find(run)
+    store.rename(record.id, name)
+    if json:
+        print_json({"run": record.id, "name": name})
+    say(f"{record.name} ({record.id}) is now {name}")

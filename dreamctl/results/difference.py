@@ -1,0 +1,34 @@
+"""What sets two runs apart: first what they were told to do, then where they ran, then what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.config import PRESETS, make
+from dreamctl.store import Run
+
+_WHAT = ("task", "seed", "preset")
+_WHERE = ("device", "host", "git_commit", "git_dirty")
+_RESULT = ("status", "reason", "env_steps", "updates", "score", "best_score", "tags", "note")
+
+
+def differences(one: Run, other: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """{"config": {key: (one's, other's)}, "origin": ..., "result": ...}, only of what differs."""
+    ours, theirs = ({name: getattr(run, name) for name in _WHAT} | run.config for run in (one, other))
+    before, after = (
+        {name: getattr(run, name) for name in _WHERE} | {f"package {k}": v for k, v in run.packages.items()}
+        for run in (one, other)
+    )
+    results = ({name: getattr(run, name) for name in _RESULT} for run in (one, other))
+    return {"config": _differing(ours, theirs), "origin": _differing(before, after), "result": _differing(*results)}
+
+
+def from_preset(run: Run) -> dict[str, Any]:
+    """The fields in which a run's config is not its preset's; what a method brings with it goes without saying."""
+    preset = make(run.preset, {"method": run.method}).to_dict() if run.preset in PRESETS else {}
+    method = {} if run.method == "dreamer" else {"method": run.method}
+    return method | {key: value for key, value in run.config.items() if preset.get(key) != value}
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {key: (one.get(key), other.get(key)) for key in one | other if one.get(key) != other.get(key)}

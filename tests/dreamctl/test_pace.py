@@ -1,0 +1,87 @@
+"""Times left, held against runs whose future is known."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from dreamctl.jobs.launch import submit
+from dreamctl.jobs.pace import Pace, pace, sweep_left
+from dreamctl.store import Point
+from tests.dreamctl.conftest import spec
+
+SEED, UPDATE, EPISODE, EVALUATION = 2.0, 1.5, 4.0, 5.0  # seconds
+STEPS = dict(steps="2000", episode_length="40", updates="20", eval_every="400", final_episodes="3", seed_episodes="5")
+
+
+def history(config, pretrain=0, resumed_at=None):
+    """(time, env_steps, updates, episode's end) of every second of a run; a pause of a day at `resumed_at`."""
+    now, done, updates, moments = 0.0, 0, 0, []
+
+    def at(end=None):
+        moments.append((now, done * 40, updates, end))
+
+    for _ in range(config.seed_episodes):
+        now, done = now + SEED, done + 1
+        at(SEED)
+    while done * 40 < config.steps:
+        for _ in range(config.updates + pretrain):
+            now, updates = now + UPDATE, updates + 1
+            at()
+        pretrain = 0
+        now, done = now + EPISODE, done + 1
+        at(EPISODE)
+        if done * 40 % config.eval_every == 0:
+            now += EVALUATION * (config.final_episodes if done * 40 >= config.steps else 1)
+        if done == resumed_at:
+            now += 86400
+    return moments, now
+
+
+@pytest.mark.parametrize("pretrain", [0, 60])
+@pytest.mark.parametrize("part", [0.05, 0.2, 0.5, 0.9])
+def test_the_time_left_is_right_from_the_first_updates_on(store, monkeypatch, part, pretrain):
+    wanted = spec(pretrain_updates=str(pretrain), **STEPS)
+    run = submit(store, wanted)
+    attempt = store.claim(run.id, "cpu")
+    moments, total = history(wanted.config, pretrain)
+    now = next(m[0] for m in moments if m[0] >= part * total)
+    past = [m for m in moments if m[0] <= now]
+    monkeypatch.setattr("dreamctl.store.store.time", SimpleNamespace(time=lambda: now))
+    points = [Point("time/episode_seconds", steps, end, when) for when, steps, _, end in past if end]
+    store.heartbeat(run.id, attempt, env_steps=past[-1][1], updates=past[-1][2], scalars=points)
+    rate, left = pace(store, store.get(run.id))
+    assert left == pytest.approx(total - now, rel=0.12, abs=2 * UPDATE)
+    assert rate == pytest.approx(40 / (20 * UPDATE + EPISODE), rel=0.12)
+
+
+def test_a_pause_is_no_pace(store, monkeypatch):
+    wanted = spec(**STEPS)
+    run = submit(store, wanted)
+    attempt = store.claim(run.id, "cpu")
+    moments, total = history(wanted.config, resumed_at=30)
+    past = [m for m in moments if m[1] <= 35 * 40]
+    now = past[-1][0]
+    monkeypatch.setattr("dreamctl.store.store.time", SimpleNamespace(time=lambda: now))
+    points = [Point("time/episode_seconds", steps, end, when) for when, steps, _, end in past if end]
+    store.heartbeat(run.id, attempt, env_steps=past[-1][1], updates=past[-1][2], scalars=points)
+    assert pace(store, store.get(run.id)).left == pytest.approx(total - now, rel=0.12)
+
+
+def test_before_the_first_update_nothing_is_promised(store):
+    run = submit(store, spec(**STEPS))
+    attempt = store.claim(run.id, "cpu")
+    points = [Point("time/episode_seconds", 40, 2.0, 1.0)]
+    store.heartbeat(run.id, attempt, env_steps=60, updates=0, scalars=points)
+    assert pace(store, store.get(run.id)) == Pace(None, None)
+
+
+def test_a_sweep_takes_as_long_as_its_slots_need():
+    def run(status, done):
+        return SimpleNamespace(status=status, env_steps=done, steps=1000)
+
+    running = [run("running", 500), run("running", 900)]
+    paces = [Pace(10, 50.0), Pace(10, 10.0)]
+    assert sweep_left(running, paces) == 50
+    waiting = [run("queued", 0)] * 4 + [run("queued", 400)]
+    assert sweep_left(running + waiting + [run("failed", 0)], paces) == (50 + 10 + 460) / 2
+    assert sweep_left(waiting, []) is None and sweep_left(running, [paces[0], Pace(None, None)]) is None
