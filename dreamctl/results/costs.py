@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from dreamctl.store import Point
+from dreamctl.store import Point, Run, Store
 
 # Hours per 1e6 environment steps on one V100, without parallelization (Section 5, "Implementation").
 PAPER = {"dreamer": 10.0, "planet": 17.0, "d4pg": 24.0}
@@ -15,6 +15,17 @@ _PAUSE = 3  # so many times as long as the rate lets expect: between two points 
 def hours_per_million(rate: float | None) -> float | None:
     """Hours per 1e6 environment steps, from environment steps per second."""
     return 1e6 / rate / 3600 if rate else None
+
+
+def rates(store: Store, runs: Iterable[Run]) -> dict[str, float]:
+    """Environment steps per second at work of each run that has a record of it, over all its attempts."""
+    found = {}
+    for run in runs:
+        points = store.scalars(run.id, RATE)
+        seconds = at_work(points)
+        if seconds and seconds[-1] > 0:
+            found[run.id] = points[-1].step / seconds[-1]
+    return found
 
 
 def at_work(points: Sequence[Point]) -> list[float]:

@@ -98,16 +98,6 @@ class Queries(Access):
         with self._engine.connect() as connection:
             return {row.name: Point(*row) for row in connection.execute(statement)}
 
-    def newest(self, name: str) -> dict[str, Point]:
-        """The newest point of a metric of each run that has one."""
-        last = select(func.max(Scalar.step)).where(Scalar.run_id == Run.id, Scalar.name == name)
-        here = (Scalar.run_id == Run.id) & (Scalar.name == name)
-        statement = select(Run.id, Scalar.name, Scalar.step, Scalar.value, Scalar.wall_time).join(
-            Scalar, here & (Scalar.step == last.correlate(Run).scalar_subquery())
-        )
-        with self._engine.connect() as connection:
-            return {row[0]: Point(*row[1:]) for row in connection.execute(statement)}
-
     def scalars(self, run_id: str, name: str, after: int = -1, first: int | None = None) -> list[Point]:
         """The points of a metric behind step `after`, in order; only the `first` so many of them."""
         statement = (

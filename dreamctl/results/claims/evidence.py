@@ -116,8 +116,8 @@ class Evidence:
 
     @cached_property
     def rates(self) -> dict[str, float]:
-        """Environment steps per second of each run's last attempt."""
-        return {run_id: point.value for run_id, point in self.store.newest(costs.RATE).items()}
+        """Environment steps per second at work of each run."""
+        return costs.rates(self.store, (run for seeds in self.cells.values() for run in seeds.values()))
 
     @property
     def setting(self) -> str:

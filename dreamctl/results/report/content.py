@@ -72,7 +72,7 @@ def gather(store: Store, choice: Choice, folder: Path, progress: Progress) -> Re
     """Everything, its figures drawn into `folder`. Raises `BadInput` when no run fits the choice."""
     runs = selection.select(store, [], choice, mixed=True)
     presets = [preset for preset, _ in Counter(run.preset for run in runs).most_common()]
-    rates = {run_id: point.value for run_id, point in store.newest(costs.RATE).items()}
+    rates = costs.rates(store, runs)
     parts = []
     for preset in presets:
         of_preset = [run for run in runs if run.preset == preset]
@@ -173,7 +173,7 @@ def _hours(runs: Sequence[Run], rates: dict[str, float]) -> Table:
     if rows:
         rows.append(("D4PG (not run here)", "-", "-", "-", "-", f"{costs.PAPER['d4pg']:.0f}"))
     header = ("Method", "Device", "Runs", "Median", "Range", "Paper (V100)")
-    note = "from the rate of each run's last attempt, evaluations and checkpoints included"
+    note = "hours at work, the sum over a run's attempts, evaluations and checkpoints included"
     return Table("Hours per 1e6 environment steps", header, tuple(rows), note)
 
 
@@ -187,7 +187,7 @@ def _sweeps(store: Store, choice: Choice, runs: Sequence[Run], rates: dict[str, 
     if choice.sweep is None:
         rows.append(_cost("all runs", runs, rates))
     header = ("Sweep", "Runs", "Finished", "Environment steps", "Device hours", "Hours to go")
-    note = "hours at the rate of each run's last attempt; to go: at the median rate of the sweep's runs"
+    note = "hours at work, the sum over each run's attempts; to go: at the median rate of the sweep's runs"
     return Table("Cost", header, tuple(rows), note)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dreamctl.errors import BadInput
-from dreamctl.results import curves
+from dreamctl.results import costs, curves
 
 
 def points(steps, values):
@@ -89,6 +89,7 @@ def test_hours_are_those_at_work(store, evaluated):
             session.add(Scalar(run_id=run.id, **values))
     steps, hours = curves.progress(store, run, "hours")
     assert (steps.tolist(), hours.tolist()) == ([0, 40, 80, 120, 160], pytest.approx([0, 1, 2, 4, 6]))
+    assert costs.rates(store, [run]) == {run.id: pytest.approx(160 / (6 * hour))}
     with pytest.raises(BadInput, match="no record of its updates: --x steps"):
         curves.progress(store, run, "updates")
 
