@@ -28,7 +28,7 @@ def open_(
     store = open_store(home, create=False)
     record = store.find(run)
     if mlflow:
-        from dreamctl.store.tracking import page
+        from dreamctl.store.serving import page
 
         place = page(store, record, port)
         say(f"served by: dreamctl ui{home_option(home)}")

@@ -37,8 +37,8 @@ def show(
 ) -> None:
     """Show a run: how it stands, its curve, what differs from its preset, metrics, files, what to do next."""
     from dreamctl.jobs.spec import as_yaml
-    from dreamctl.results.difference import from_preset
     from dreamctl.store import open_store
+    from dreamctl.store.pages import from_preset
 
     store = open_store(reading(home, recorded), create=False)
     (record,) = store.refreshed([store.find(run)])

@@ -10,19 +10,35 @@ from dreamctl.cli.common import Home
 
 
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port; where it is taken, the next free one.")] = 5000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 for all. There is no password.")
+    ] = "127.0.0.1",
+    detach: Annotated[bool, typer.Option("--detach", help="Serve in the background.")] = False,
     home: Home = None,
 ) -> None:
-    """Browse all runs in the MLflow UI, on this machine only; Ctrl-C ends it."""
+    """Browse all runs in the MLflow UI; Ctrl-C ends it."""
     from dreamctl.cli.sync import sync
     from dreamctl.errors import BadInput
-    from dreamctl.store import open_store
-    from dreamctl.store.tracking import check_unserved, serve
+    from dreamctl.store import open_store, serving
 
     store = open_store(home, create=False)
     if not store.count():
         raise BadInput(f"no runs in {store.home}: start one with dreamctl run")
-    check_unserved(store)
+    serving.check_unserved(store)
+    free = serving.free_port(host, port)
+    if free != port:
+        typer.echo(f"port {port} is taken: {free} instead", err=True)
+    if host not in (serving.LOCAL, "localhost"):
+        typer.echo(
+            f"warning: whoever reaches {host}:{free} can read and delete what MLflow holds; "
+            f"safer: ssh -L {free}:127.0.0.1:{free} from the other machine",
+            err=True,
+        )
     sync(home=home)
-    typer.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
-    raise typer.Exit(serve(store, port))
+    if detach:
+        pid = serving.detach(store, host, free)
+        typer.echo(f"http://{host}:{free}/{serving.START} (kill {pid} ends it)")
+        return
+    typer.echo(f"http://{host}:{free}/{serving.START} (Ctrl-C ends it)")
+    raise typer.Exit(serving.serve(store, host, free))

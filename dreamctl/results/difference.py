@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.config import PRESETS, make
 from dreamctl.store import Run
 
 _WHAT = ("task", "seed", "preset")
@@ -21,13 +20,6 @@ def differences(one: Run, other: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
     )
     results = ({name: getattr(run, name) for name in _RESULT} for run in (one, other))
     return {"config": _differing(ours, theirs), "origin": _differing(before, after), "result": _differing(*results)}
-
-
-def from_preset(run: Run) -> dict[str, Any]:
-    """The fields in which a run's config is not its preset's; what a method brings with it goes without saying."""
-    preset = make(run.preset, {"method": run.method}).to_dict() if run.preset in PRESETS else {}
-    method = {} if run.method == "dreamer" else {"method": run.method}
-    return method | {key: value for key, value in run.config.items() if preset.get(key) != value}
 
 
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

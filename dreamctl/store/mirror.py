@@ -7,7 +7,6 @@ a metric by (run, key, timestamp, step, value) and skips rows that it has.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamctl.errors import UnknownRun
+from dreamctl.store import pages
 from dreamctl.store.database import hidden
 from dreamctl.store.models import Run, Sweep
 from dreamctl.store.queries import Point
@@ -60,7 +60,7 @@ class Mirror:
         self._drawn: dict[str, float] = {}
         self._checked: set[str] = set()  # runs that MLflow was seen to have
         self._copied: dict[str, str] = {}  # the stamps that this mirror has copied runs at
-        self._parents: dict[str, Any] = {}  # the statuses that it has given sweeps, and the figures
+        self._parents: dict[str, Any] = {}  # how many runs of a sweep it saw in each status, and the figures
 
     def sync(self) -> Copied | None:
         """Copy all that is new; None when another mirror is at work."""
@@ -122,6 +122,9 @@ class Mirror:
             copied.points += points or 0
             copied.runs += points is not None
             self._copied[run_id] = stamp
+        if copied.runs:
+            for sweep in self.store.sweeps():
+                self._describe(client, sweep)
         return copied
 
     def _run(self, client: Any, run: Run, stamp: str) -> int | None:
@@ -153,15 +156,16 @@ class Mirror:
 
     def _sweep(self, client: Any, sweep: Sweep) -> None:
         """A sweep as a run in the experiment `sweeps`, the parent of its runs, with the figures drawn from it."""
-        status = _sweep_status(self.store.counts(sweep.id))
+        counts = self.store.counts(sweep.id)
+        status = _sweep_status(counts)
         drawn = {path: path.stat().st_mtime for path in self.figures(self.store, sweep.name)}
-        if self._parents.get(sweep.id) == (status, drawn):
+        if self._parents.get(sweep.id) == (counts, drawn):
             return
         there = sweep.mlflow_run
         if there is None or not self._exists(client, there):
             tags = {"mlflow.runName": sweep.name, "mlflow.source.name": "dreamctl", "dreamctl.sweep": sweep.id}
             there = client.create_run(
-                self._experiment(client, "sweeps"), round(1000 * sweep.created_at), tags, sweep.name
+                self._experiment(client, pages.SWEEPS), round(1000 * sweep.created_at), tags, sweep.name
             ).info.run_id
             self.store.note_mlflow(sweep.id, there)
             client.log_dict(there, sweep.spec, "sweep.json")
@@ -173,16 +177,34 @@ class Mirror:
         if status == "RUNNING":
             client.update_run(there, status=status)
         else:
-            client.set_terminated(there, status)
-        self._parents[sweep.id] = (status, drawn)
+            ends = [run.finished_at for run in self.store.members(sweep.id) if run.finished_at]
+            client.set_terminated(there, status, round(1000 * max(ends, default=sweep.created_at)))
+        self._parents[sweep.id] = (counts, drawn)
+
+    def _describe(self, client: Any, sweep: Sweep) -> None:
+        """Tell in a sweep's description how its runs stand, with links: they are in the experiments of their tasks."""
+        counts = self.store.counts(sweep.id)
+        recent = time.monotonic() - self._drawn.get(sweep.id, -_CURVE_EVERY) < _CURVE_EVERY
+        if sweep.mlflow_run is None or (recent and _sweep_status(counts) == "RUNNING"):
+            return
+        members = self.store.members(sweep.id)[: pages.LISTED]
+        experiments = {task: self._experiment(client, task) for task in {run.task for run in members}}
+        there = {run.id: self.store.mirrored(run.id).get("run") for run in members}
+        runs = {pages.place(experiments[run.task], there[run.id] or ""): run for run in members if there[run.id]}
+        client.set_tag(sweep.mlflow_run, pages.DESCRIPTION, pages.description_of_sweep(sweep, counts, runs))
+        self._drawn[sweep.id] = time.monotonic()
 
     def _experiment(self, client: Any, name: str) -> str:
         """The id of an experiment, made or taken out of the bin if need be."""
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            return client.create_experiment(name, artifacts_at(self.store.place(f"mlartifacts/{name}")))
+            place = artifacts_at(self.store.place(f"mlartifacts/{name}"))
+            return client.create_experiment(name, place, pages.of_experiment(name))
         if experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
+        for key, value in pages.of_experiment(name).items():
+            if key not in experiment.tags:  # of an earlier dreamctl
+                client.set_experiment_tag(experiment.experiment_id, key, value)
         return experiment.experiment_id
 
     def _create(self, client: Any, run: Run) -> str:
@@ -192,28 +214,10 @@ class Mirror:
         identifier = self._experiment(client, run.task)
         for left in client.search_runs([identifier], f"tags.`dreamctl.run` = '{run.id}'"):
             return left.info.run_id
-        tags = {
-            "mlflow.runName": run.name,
-            "mlflow.user": os.environ.get("USER", "dreamctl"),
-            "mlflow.source.name": "dreamctl",
-            "mlflow.source.type": "LOCAL",
-            "mlflow.source.git.commit": run.git_commit,
-            "mlflow.source.git.branch": run.git_branch,
-            "git_commit": run.git_commit,
-            "git_branch": run.git_branch,
-            "git_dirty": run.git_dirty,
-            "task": run.task,
-            "method": run.method,
-            "objective": run.objective,
-            "seed": run.seed,
-            "preset": run.preset,
-            "dreamctl.run": run.id,
-            "dreamctl.digest": run.digest,
-        } | {f"tag.{tag}": "true" for tag in run.tags}
         created = client.create_run(
             identifier,
             start_time=round(1000 * (run.started_at or run.created_at)),
-            tags={key: str(value) for key, value in tags.items() if value is not None},
+            tags=pages.of_run(run),
             run_name=run.name,
         )
         params = {"task": run.task, "seed": run.seed, "preset": run.preset} | run.config
@@ -261,6 +265,7 @@ class Mirror:
         client.set_tag(there, "steps", str(run.steps))  # a param cannot change when a run is made longer
         client.set_tag(there, "dreamctl.digest", run.digest)
         self._labels(client, run, there)
+        client.set_tag(there, pages.DESCRIPTION, pages.description(run))
         sweeps = self.store.sweeps_of(run.id)
         if sweeps and sweeps[0].mlflow_run:
             client.set_tag(there, "mlflow.parentRunId", sweeps[0].mlflow_run)

@@ -1,21 +1,16 @@
-"""MLflow's store of a home: where it is, how it is made, moved and served. This and the mirror alone import mlflow."""
+"""MLflow's store of a home: where it is, how it is made and moved. This and the mirror alone import mlflow."""
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 from sqlalchemy import Engine, text
 
-from dreamctl.errors import BadInput
 from dreamctl.store import paths
-from dreamctl.store.database import refuse_network, shown, sqlite_url
-from dreamctl.store.models import Run
+from dreamctl.store.database import refuse_network, sqlite_url
 from dreamctl.store.store import Store
 
 
@@ -30,54 +25,15 @@ def artifacts_at(folder: Path) -> str:
     return str(folder) if quote(str(folder)) == str(folder) else folder.as_uri()
 
 
-def page(store: Store, run: Run, port: int) -> str:
-    """The address of a run's page in the MLflow UI: `dreamctl ui` at that port, or a server elsewhere.
-
-    Raises `BadInput` for a run that is not there yet.
-    """
-    there = store.mirrored(run.id).get("run")
-    if there is None:
-        raise BadInput(f"run {run.name} is not in MLflow yet: dreamctl sync copies it")
-    experiment = open_client(store).get_run(there).info.experiment_id
-    served = shown(uri(store)) if uri(store).startswith("http") else f"http://127.0.0.1:{port}"
-    return f"{served}/#/experiments/{experiment}/runs/{there}"
-
-
-def check_unserved(store: Store) -> None:
-    """Raises `BadInput` where MLflow is a server elsewhere."""
-    if uri(store).startswith("http"):
-        raise BadInput(f"MLflow is served already (DREAMCTL_MLFLOW): open {shown(uri(store))}")
-
-
-def serve(store: Store, port: int) -> int:
-    """Run `mlflow server` over the home until it ends or Ctrl-C; returns its exit code."""
-    _initialise(store)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--artifacts-destination", artifacts_at(store.home / "mlartifacts"), "--serve-artifacts"]
-    # a page of another site may send its visitors' browsers here, under its own name or with requests across origins
-    command += ["--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"]
-    # not among the arguments, which all users see: it may hold a password
-    environment = {"MLFLOW_BACKEND_STORE_URI": uri(store), "MLFLOW_DISABLE_TELEMETRY": "true"}
-    # a session of its own: Ctrl-C and SIGTERM are ours to pass on, to all of the server's processes at once
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    process = subprocess.Popen(command, env=os.environ | environment, start_new_session=True)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-        return 0
-
-
 def open_client(store: Store) -> Any:
     """An MLflow client on the home's store."""
-    _initialise(store)
+    initialise(store)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri(store))
 
 
-def _initialise(store: Store) -> None:
+def initialise(store: Store) -> None:
     """Create MLflow's schema and its default experiment, under a lock: MLflow itself does so without one.
 
     Raises `HomeError` when that would be a SQLite file on a network file system.
@@ -91,8 +47,11 @@ def _initialise(store: Store) -> None:
     with FileLock(store.home / "mlflow.lock"):
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        folder = paths.without_links(store.place("mlartifacts"))
-        _keep_inside(SqlAlchemyStore(uri(store), artifacts_at(folder)).engine, folder)
+        folder, new = paths.without_links(store.place("mlartifacts")), not store.place("mlflow.db").exists()
+        tracking = SqlAlchemyStore(uri(store), artifacts_at(folder))
+        if new:
+            tracking.delete_experiment("0")  # "Default", which stays empty
+        _keep_inside(tracking.engine, folder)
 
 
 def _keep_inside(engine: Engine, folder: Path) -> None:

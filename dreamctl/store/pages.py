@@ -1,0 +1,86 @@
+"""What MLflow shows of experiments, runs and sweeps beside numbers: tags, and descriptions in Markdown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from agent.config import PRESETS, make
+from dreamctl.store.models import Run, Sweep
+
+DESCRIPTION = "mlflow.note.content"
+SWEEPS = "sweeps"  # the experiment that sweeps are runs of
+LISTED = 30  # runs in the description of a sweep: a tag holds 8,000 characters
+VIEW = "?workflowType=machine_learning"  # or the UI shows what it has for language models
+
+
+def of_experiment(name: str) -> dict[str, str]:
+    """An experiment's tags: a task's, or that of the sweeps."""
+    about = "Sweeps: each is the parent of its runs." if name == SWEEPS else f"Runs of the task `{name}`."
+    return {
+        DESCRIPTION: f"{about} Steps are environment steps; `eval/return` is the score.",
+        "mlflow.experimentKind": "custom_model_development",  # or the UI takes it for one of language models
+        "mlflow.experiment.primaryMetric.name": "eval/return",
+    }
+
+
+def of_run(run: Run) -> dict[str, str]:
+    """A run's tags when it is made there."""
+    tags = {
+        "mlflow.runName": run.name,
+        "mlflow.user": os.environ.get("USER", "dreamctl"),
+        "mlflow.source.name": "dreamctl",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": run.git_commit,
+        "mlflow.source.git.branch": run.git_branch,
+        "git_dirty": run.git_dirty,
+        "task": run.task,
+        "method": run.method,
+        "objective": run.objective,
+        "seed": run.seed,
+        "preset": run.preset,
+        "dreamctl.run": run.id,
+        "dreamctl.digest": run.digest,
+    } | {f"tag.{tag}": "true" for tag in run.tags}
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def description(run: Run) -> str:
+    """How a run stands, in what it differs from its preset, and what to type next."""
+    score = "no evaluation yet" if run.score is None else f"score **{run.score:.1f}** (best {run.best_score:.1f})"
+    changed = ", ".join(f"`{key}={value}`" for key, value in from_preset(run).items() if key != "steps")
+    lines = [
+        f"{run.status.capitalize()}: {score} after {run.env_steps:,} of {run.steps:,} environment steps.",
+        *([f"Reason:\n\n    {run.reason}"] if run.reason else []),
+        f"Preset `{run.preset}`" + (f" with {changed}." if changed else ", unchanged."),
+        f"    dreamctl show {run.id}\n    dreamctl eval {run.id} --episodes 10 --video",
+    ]
+    return "\n\n".join(lines)
+
+
+def place(experiment: str, run: str) -> str:
+    """Where the UI shows a run, from any of its pages."""
+    return f"#/experiments/{experiment}/runs/{run}{VIEW}"
+
+
+def description_of_sweep(sweep: Sweep, counts: Mapping[str, int], runs: Mapping[str, Run]) -> str:
+    """How many of a sweep's runs are in which status, and some of them by their places in the UI."""
+    states = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    rows = [f"| [{run.name}]({there}) | {run.status} | {_score(run)} |" for there, run in runs.items()]
+    table = ["| run | status | score |", "|---|---|---|", *rows]
+    lines = [f"{sum(counts.values())} runs: {states}.", *(["\n".join(table)] if rows else [])]
+    if sum(counts.values()) > len(runs):
+        lines.append(f"These are the first; all of them: `dreamctl status {sweep.name}`")
+    return "\n\n".join(lines)
+
+
+def _score(run: Run) -> str:
+    return "-" if run.score is None else f"{run.score:.1f}"
+
+
+def from_preset(run: Run) -> dict[str, Any]:
+    """The fields in which a run's config is not its preset's, but those that its method brings along."""
+    usual = make(run.preset, {"method": run.method}).to_dict() if run.preset in PRESETS else {}
+    method = {} if run.method == "dreamer" else {"method": run.method}
+    return method | {key: value for key, value in run.config.items() if usual.get(key) != value}
