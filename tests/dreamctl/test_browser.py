@@ -36,8 +36,7 @@ def served(tmp_path_factory):
         store.heartbeat(run.id, attempt, env_steps=240, updates=1, scalars=points)
         store.record_evaluation(run.id, kind="final", env_steps=240, seed=0, returns=[600 + seed], attempt=attempt)
         store.finish(run.id, attempt, status, "the loss is not finite" if status == "failed" else None)
-        if status == "finished":
-            store.enroll(sweep.id, [run.id])
+    store.enroll(sweep.id, [run.id for run in store.runs(status="finished")])
     port = free_port(LOCAL, 5500)
     with socket.create_server((LOCAL, port)):  # taken: the next free one is to be found, and told
         done = cli("ui", "--detach", "--port", port, home=store.home)
@@ -69,7 +68,7 @@ def seen(address: str, place: str, profile, *expected: str) -> str:
         if not missing:
             return text
         time.sleep(2)
-    raise AssertionError(f"{place} does not show {missing}: {text[:2000]}")
+    raise AssertionError(f"{place} does not show {missing}: {text}")
 
 
 def test_the_list_of_experiments(served, tmp_path):
@@ -104,6 +103,8 @@ def test_a_sweep_lists_its_runs(served, tmp_path):
     names = [run.name for run in store.runs(status="finished")]
     text = seen(address, place, tmp_path, "two-seeds", "2 runs: 2 finished", *names, "601.0")
     assert store.runs(status="failed")[0].name not in text
+    ended = max(run.finished_at for run in store.members(sweep.id))
+    assert client(store).get_run(sweep.mlflow_run).info.end_time == round(1000 * ended)  # not when it was copied
 
 
 def test_two_runs_compared(served, tmp_path):
@@ -113,12 +114,16 @@ def test_two_runs_compared(served, tmp_path):
     seen(address, place, tmp_path, *(run.name for run in store.runs(status="finished")), "eval/return", "horizon")
 
 
-def experiment(store, name: str = "pendulum_swingup") -> str:
+def client(store):
     from mlflow import MlflowClient
 
     from dreamctl.store.tracking import uri
 
-    return MlflowClient(tracking_uri=uri(store)).get_experiment_by_name(name).experiment_id
+    return MlflowClient(tracking_uri=uri(store))
+
+
+def experiment(store, name: str = "pendulum_swingup") -> str:
+    return client(store).get_experiment_by_name(name).experiment_id
 
 
 def test_a_host_that_others_reach_is_warned_of(store):
