@@ -1,4 +1,4 @@
-"""Environments of one's own, by Gymnasium's interface (docs/environments.md); Gymnasium itself is not needed.
+"""Custom environments, by Gymnasium's interface (docs/environments.md); Gymnasium itself is not needed.
 
 Images [H, W, 3] uint8 of any size, bounded continuous actions, and episodes that depend on their seed alone.
 """
@@ -17,7 +17,7 @@ from agent.tasks import Task
 
 
 class EnvironmentProblem(ValueError):
-    """An environment of one's own that cannot be used; the message is one line that says what to do."""
+    """A custom environment that cannot be used; the message is one line that says what to do."""
 
 
 class External:

@@ -1,4 +1,4 @@
-"""Tasks by name: the paper's 20 (Section 6, Appendix B), the rest of the control suite, environments of one's own.
+"""Tasks by name: the paper's 20 (Section 6, Appendix B), the rest of the control suite, custom environments.
 
 Which camera the agent sees through follows the released code: 2 for the quadruped (0 sits inside its body), 0 else.
 """
@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 
 from agent.config import ConfigError, nearest
 
-GROUP = "dreamctl.environments"  # of entry points that name an environment of one's own
+GROUP = "dreamctl.environments"  # of entry points that name a custom environment
 _FACTORY = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 _LONGEST = 100  # characters of a name
 
@@ -81,7 +81,7 @@ def known_as(name: str) -> str:
 def get(name: str) -> Task:
     """The task of that name, as one types it: "walker_walk", "Cup Catch", "my_module:factory", an entry point's name.
 
-    Whether an environment of one's own is there is not looked up. `ConfigError` names the nearest task.
+    Whether a custom environment exists is not checked. `ConfigError` names the nearest task.
     """
     known = known_as(name)
     if known in _SUITE:

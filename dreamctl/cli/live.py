@@ -28,7 +28,7 @@ def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]])
     """
     asked = False
     warnings = _warnings(store.folder(run.id) / "log.txt")
-    with Interrupts() as interrupts:  # from before there is a worker that would go on without us
+    with Interrupts() as interrupts:  # from before there is a worker that would continue without us
         process = start()
         updates = (_bar if console(stderr=True).is_terminal else _lines)(store, run.id)
         while True:

@@ -91,7 +91,7 @@ def _pause(sweep: str, paused: bool, json: bool, home: Path | None) -> None:
     record = store.find_sweep(sweep)
     store.pause(record.id, paused)
     command = f"dreamctl {'resume' if paused else 'sweep'} {record.name}{home_option(home)}"
-    say(f"{record.name} {'is paused; go on with' if paused else 'goes on; without a scheduler at work'}: {command}")
+    say(f"{record.name} {'is paused; continue with' if paused else 'continues; if no scheduler is at work'}: {command}")
     if json:
         print_json({"sweep": record.name, "paused": paused})
 
@@ -112,7 +112,7 @@ def retry(what: Several = None, where: Where = None, json: Json = False, home: H
     alone = [name for name, sweeps in of.items() if not sweeps]
     if alone:
         go_on = f"dreamctl run --resume {alone[0]}{home_option(home)}"
-        raise BadInput(f"run {alone[0]} is in no sweep: go on with {go_on}")
+        raise BadInput(f"run {alone[0]} is in no sweep: continue with {go_on}")
     store.requeue([run.id for run in waiting])
     for name in dict.fromkeys(sweeps[0].name for sweeps in of.values()):
         count = sum(sweeps[0].name == name for sweeps in of.values())
@@ -135,7 +135,7 @@ def stop(what: Several = None, where: Where = None, json: Json = False, home: Ho
         running = store.stop_sweep(sweep.id)
         stopped += running
         command = f"dreamctl sweep {sweep.name}{home_option(home)}"
-        say(f"{sweep.name} stops, {len(running)} run(s) at work; go on with: {command}")
+        say(f"{sweep.name} stops, {len(running)} run(s) at work; continue with: {command}")
     theirs = {run.id for sweep in sweeps for run in store.members(sweep.id)}
     single = [run for run in runs if run.id not in theirs]
     if single and not any(run.status == "running" for run in single):
@@ -145,7 +145,7 @@ def stop(what: Several = None, where: Where = None, json: Json = False, home: Ho
         if run.status == "running":
             store.request_stop(run.id)
             stopped.append(run)
-            say(f"asked {run.name} to stop; go on with: dreamctl run --resume {run.name}{home_option(home)}")
+            say(f"asked {run.name} to stop; continue with: dreamctl run --resume {run.name}{home_option(home)}")
     if json:
         print_json(_listed(stopped))
 

@@ -56,7 +56,7 @@ def run(
         str | None,
         typer.Option(
             metavar="RUN",
-            help="Go on with a run; --set steps=N makes it longer.",
+            help="Continue a run; --set steps=N makes it longer.",
             autocompletion=completion.runs,
         ),
     ] = None,
@@ -78,7 +78,7 @@ def run(
     news.check(notify)
     if resume is not None:
         if task or preset or name or tag or config or from_ or seed is not None:
-            raise BadInput("--resume goes on with a run as it is: give no task, preset, seed, config, name or tags")
+            raise BadInput("--resume continues a run as it is: give no task, preset, seed, config, name or tags")
         store = open_store(home, create=False)
         preflight.check(device, [store.find(resume).task])
         record = launch.resume(store, resume, set_ or [])

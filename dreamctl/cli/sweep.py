@@ -87,7 +87,7 @@ def sweep(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Run a sweep, or go on with it: only what is missing is run. Ctrl-C stops it with checkpoints."""
+    """Run a sweep, or continue it: only what is missing is run. Ctrl-C stops it with checkpoints."""
     from dreamctl import settings
     from dreamctl.cli import board
     from dreamctl.errors import BadInput, RunFailed
@@ -138,7 +138,7 @@ def sweep(
     else:
         typer.echo(board.line(state))
     if any(state["counts"][status] for status in ("queued", "stopped", "running")):
-        say(f"go on with: dreamctl sweep {record.name}{home_option(home)}")
+        say(f"continue with: dreamctl sweep {record.name}{home_option(home)}")
     news.tell(notify, f"sweep {board.line(state)}")
     failed = state["counts"]["failed"]
     if failed:

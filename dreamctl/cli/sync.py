@@ -11,7 +11,7 @@ from dreamctl.cli.common import Home, Json, print_json, say
 
 
 def sync(
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until no run is queued or running.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Continue until no run is queued or running.")] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:

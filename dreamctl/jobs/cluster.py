@@ -1,7 +1,7 @@
 """Working through a sweep with another engine's jobs: as many as there are runs waiting, no more.
 
 Which job trains which run is settled in the run database when a job begins (`jobs.pull`). So this process may be killed
-and begun again, or run twice, like any other scheduler. Slurm's jobs go on without it, Ray's end with it; their runs
+and started again, or run twice, like any other scheduler. Slurm's jobs outlive it, Ray's end with it; their runs
 wait for the next one.
 """
 
@@ -19,7 +19,7 @@ from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
 
 _BARREN = 3  # jobs that end before they take a run on, after which something is wrong with all of them
-_PATIENCE = 600.0  # seconds that an engine may refuse or be silent: its controller may be begun again meanwhile
+_PATIENCE = 600.0  # seconds that an engine may refuse or be silent: its controller may be restarting
 
 
 class Engine(Protocol):

@@ -40,7 +40,7 @@ def submit(store: Store, spec: RunSpec) -> Run:
 
 
 def sources(task: str) -> dict[str, str]:
-    """The code of an environment of one's own, {module: "sha256 ..."}; nothing for the control suite's tasks."""
+    """The code of a custom environment, {module: "sha256 ..."}; nothing for the control suite's tasks."""
     module = tasks.get(task).factory.partition(":")[0]
     if not module:
         return {}
@@ -53,7 +53,7 @@ def sources(task: str) -> dict[str, str]:
 
 
 def resume(store: Store, reference: str, settings: Sequence[str]) -> Run:
-    """The run to go on with, longer or shorter if the settings say so ("steps=N"). Raises `BadInput`."""
+    """The run to continue, longer or shorter if the settings say so ("steps=N"). Raises `BadInput`."""
     store.reap(wait=True)
     run = store.find(reference)
     if run.status == "running":
@@ -116,7 +116,7 @@ def spawn_again(store: Store, arguments: Sequence[str], name: str) -> Path:
 
 
 def keep_mirror(store: Store, mirror: subprocess.Popen[bytes] | None) -> subprocess.Popen[bytes]:
-    """The process that copies the home to MLflow, begun again if it has ended: it does when nothing runs."""
+    """The process that copies the home to MLflow, started again if it has ended, as it does when nothing runs."""
     return mirror if mirror is not None and mirror.poll() is None else spawn_mirror(store)
 
 

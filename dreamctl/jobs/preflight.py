@@ -1,4 +1,4 @@
-"""What must be there before a run is stored: the device, a way to render, environments of one's own."""
+"""What must be there before a run is stored: the device, a way to render, custom environments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dreamctl.errors import BadInput
 def check(device: str, tasks: Iterable[str] = ()) -> None:
     """Raises `BadInput` when the device is not there, no GL library can be loaded, or a task cannot be played.
 
-    Tasks of the control suite are not tried; environments of one's own are, each in a process of its own.
+    Tasks of the control suite are not tried; custom environments are, each in a separate process.
     """
     from agent.tasks import get
 

@@ -1,4 +1,4 @@
-"""Which stored runs a figure is drawn from: those with the configs of its sweep, whatever made them."""
+"""Which stored runs a figure is drawn from: those with the configs of its sweep, however they were started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import BUILT_IN, Request
 from dreamctl.store import Run, Store, where
 
-# Settings that say how long and how closely a run is watched, not what it learns.
+# Settings of a run's length and evaluations, which do not change what it learns.
 WATCHING = {"steps", "eval_every", "eval_episodes", "final_episodes", "checkpoint_every"}
 
 

@@ -195,7 +195,7 @@ class Mirror:
         self._drawn[sweep.id] = time.monotonic()
 
     def _experiment(self, client: Any, name: str) -> str:
-        """The id of an experiment, made or taken out of the bin if need be."""
+        """The id of an experiment, created, or restored if it was deleted."""
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             place = artifacts_at(self.store.place(f"mlartifacts/{name}"))

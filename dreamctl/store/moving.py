@@ -1,7 +1,7 @@
 """`dreamctl export` and `import`: runs into a file, out of one, or out of another home.
 
 What is imported is unpacked and checked in a folder of its own in the home before anything of it is entered; then run
-by run, the files first, the records in one transaction. It may be broken off at any point and begun again.
+by run, the files first, the records in one transaction. It may be interrupted at any point and repeated.
 """
 
 from __future__ import annotations

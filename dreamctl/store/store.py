@@ -71,7 +71,7 @@ class Store(SweepQueue, Labels):
         origin = provenance.collect()
         origin = origin | {"packages": origin["packages"] | dict(packages or {})}
         objective = "" if config["objective"] == "reconstruction" else config["objective"]
-        title = task.replace(":", ".")  # of one's own: module:factory
+        title = task.replace(":", ".")  # of a custom environment: module:factory
         base = "-".join(part for part in (title, config["method"], objective, label, f"s{seed}") if part)
         with self._write() as session:
             stem = name or base

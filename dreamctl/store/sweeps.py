@@ -165,12 +165,12 @@ class SweepQueue(Queries):
         run = self.get(run_id)
         processes.kill(run.pid, run.process_started, run.process_space)
 
-    # The dead
+    # Dead workers
 
     def refreshed(self, runs: list[Run]) -> list[Run]:
         """These runs, those read again whose worker is found dead; only who is late with his sign of life is asked for.
 
-        What a reading command does about the dead: nothing about runs that it does not show.
+        What a reading command does about dead workers: nothing about runs that it does not show.
         """
         late = [run for run in runs if run.status == "running" and time.time() - (run.heartbeat_at or 0) > _LATE]
         dead = {run.id for run in self._looked(late)[0]} if late and not self.read_only else set()
@@ -190,7 +190,7 @@ class SweepQueue(Queries):
         return dead
 
     def _looked(self, running: list[Run]) -> tuple[list[Run], bool]:
-        """Bury the dead; returns them, and whether others are silent."""
+        """Give up runs whose workers are dead; returns them, and whether others are silent."""
         dead, silent = [], {}
         for run in running:
             reason = "the worker died (killed, or the machine went down)"

@@ -75,7 +75,7 @@ BAD = [
     (["run", "walker_walk", "--device", "cuda:7"], "device 'cuda:7' asked for"),
     (["run", "walker_walk", "--device", "tpu"], "unknown device 'tpu'"),
     (["run", "--resume", "nothing"], "no run 'nothing'"),
-    (["run", "walker_walk", "--resume", "x"], "--resume goes on with a run as it is"),
+    (["run", "walker_walk", "--resume", "x"], "--resume continues a run as it is"),
     (["run", "walker_walk", "--set", "method=plnet"], "did you mean 'planet'"),
     (["run", "walker_walk", "--set", "method=no_value", "--set", "returns=lambda"], "returns must be rewards"),
     (["run", "walker_walk", "--set", "elites=2000"], "elites 2000 exceeds candidates 1000"),

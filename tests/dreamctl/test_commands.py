@@ -73,7 +73,7 @@ def test_a_bad_config_file_is_one_line(tmp_path, content, message):
         (("--from", "nothing"), "no run 'nothing'"),
         (("--from", FINISHED, "--preset", "tiny"), "bring their preset"),
         (("--from", FINISHED, "--config", "x"), "give one of them"),
-        (("--resume", FINISHED, "--from", FINISHED), "--resume goes on with a run as it is"),
+        (("--resume", FINISHED, "--from", FINISHED), "--resume continues a run as it is"),
     ],
 )
 def test_what_cannot_be_run_from(home, command, message):

@@ -111,7 +111,7 @@ def test_ctrl_c_stops_with_checkpoints_and_leaves_no_job_behind(engine, tmp_path
     process, running = start(engine, tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=200)
-    assert process.returncode == 0 and "Traceback" not in err and "go on with" in out, (out, err)
+    assert process.returncode == 0 and "Traceback" not in err and "continue with" in out, (out, err)
     store = open_store(tmp_path)
     assert [run.status for run in store.runs()] == ["stopped"] * 4
     assert all(store.checkpoints(run.id) for run in running)

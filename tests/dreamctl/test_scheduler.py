@@ -150,7 +150,7 @@ def test_ctrl_c_stops_with_checkpoints_and_the_same_command_goes_on(whole, tmp_p
     process, running = start(tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and "Traceback" not in err and "go on with: dreamctl sweep sweep-" in out
+    assert process.returncode == 0 and "Traceback" not in err and "continue with: dreamctl sweep sweep-" in out
     store = open_store(tmp_path)
     assert {run.id for run in store.runs(status="stopped")} == {run.id for run in running}
     assert all(store.checkpoints(run.id) for run in running) and len(store.runs(status="queued")) == 2
@@ -207,8 +207,8 @@ def test_a_detached_sweep_is_steered_by_commands(tmp_path):
     refused = cli("rm", record.name, home=tmp_path)
     assert refused.returncode == 2 and "stop first" in refused.stderr
     stopped = cli("stop", record.name, home=tmp_path)
-    assert stopped.returncode == 0 and f"go on with: dreamctl sweep {record.name}" in stopped.stderr
-    wait(lambda: "go on with: dreamctl sweep" in log.read_text(), "the scheduler goes on")
+    assert stopped.returncode == 0 and f"continue with: dreamctl sweep {record.name}" in stopped.stderr
+    wait(lambda: "continue with: dreamctl sweep" in log.read_text(), "the scheduler goes on")
     assert store.counts(record.id) == {"finished": 1, "stopped": 1, "queued": 2}
     assert "(stopped)" in cli("status", home=tmp_path).stdout
     remove = [sys.executable, "-m", "dreamctl", "rm", record.name, "--home", str(tmp_path)]

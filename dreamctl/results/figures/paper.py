@@ -77,7 +77,7 @@ def _learning(store: Store, what: _Curves, choice: Choice) -> Drawn:
     """Panels of learning curves with the published scores of other methods as dashed lines."""
     found = cells.find(store, what.sweep, (what.axis,), choice, what.tasks)
     tasks = style.in_order({task for task, *_ in found.runs})
-    others = sorted({value for _, value in found.runs} - what.labels.keys())  # of a sweep of one's own
+    others = sorted({value for _, value in found.runs} - what.labels.keys())  # of a user's sweep
     labels = what.labels | {value: f"{what.axis.replace('_', ' ').capitalize()} {value}" for value in others}
     pen = lines.pen(store, [run for runs in found.runs.values() for run in runs], choice)
     looks = style.looks(list(labels.values()))
