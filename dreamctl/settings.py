@@ -1,4 +1,4 @@
-"""Defaults of one's own, in a file `dreamctl.toml` of the working directory or the nearest folder above it.
+"""A user's defaults, in a file `dreamctl.toml` of the working directory or the nearest folder above it.
 
 What is given on the command line comes first, then environment variables, then the file, then the program's defaults.
 """

@@ -20,10 +20,11 @@ from typing import Any
 from dreamctl.errors import UnknownRun
 from dreamctl.store import pages
 from dreamctl.store.database import hidden
-from dreamctl.store.models import Run, Sweep
+from dreamctl.store.models import Run
+from dreamctl.store.parents import Figures, Parents
 from dreamctl.store.queries import Point
 from dreamctl.store.store import Store
-from dreamctl.store.tracking import artifacts_at, open_client, uri
+from dreamctl.store.tracking import exists, experiment, open_client, uri
 
 _BATCH = 1000  # MLflow's limit of metrics in a request
 _PAGE = 10_000  # points that are read at once
@@ -39,7 +40,6 @@ _STATUS = {
 _CURVE_EVERY = 60.0  # seconds between two drawings of a running run's learning curve
 
 Picture = Callable[[Store, Run, Path], None]  # draws the learning curve of a run into a PNG
-Figures = Callable[[Store, str], list[Path]]  # the files of figures that were drawn from the sweep of that name
 
 
 @dataclass
@@ -55,12 +55,11 @@ class Mirror:
     """Copies runs of a home to the MLflow store in it."""
 
     def __init__(self, store: Store, picture: Picture, figures: Figures = lambda store, sweep: []) -> None:
-        self.store, self.picture, self.figures = store, picture, figures
+        self.store, self.picture, self.parents = store, picture, Parents(store, figures)
         self.uri = uri(store)
         self._drawn: dict[str, float] = {}
         self._checked: set[str] = set()  # runs that MLflow was seen to have
         self._copied: dict[str, str] = {}  # the stamps that this mirror has copied runs at
-        self._parents: dict[str, Any] = {}  # how many runs of a sweep it saw in each status, and the figures
 
     def sync(self) -> Copied | None:
         """Copy all that is new; None when another mirror is at work."""
@@ -103,7 +102,7 @@ class Mirror:
         copied = Copied()
         for sweep in self.store.sweeps():
             try:
-                self._sweep(client, sweep)
+                self.parents.copy(client, sweep)
             except Exception as error:
                 _complain(f"sweep {sweep.name}", error)
         for run_id, stamp in self.store.stamps().items():
@@ -122,9 +121,11 @@ class Mirror:
             copied.points += points or 0
             copied.runs += points is not None
             self._copied[run_id] = stamp
-        if copied.runs:
-            for sweep in self.store.sweeps():
-                self._describe(client, sweep)
+        for sweep in self.store.sweeps() if copied.runs else []:
+            try:
+                self.parents.describe(client, sweep)
+            except Exception as error:
+                _complain(f"sweep {sweep.name}", error)
         return copied
 
     def _run(self, client: Any, run: Run, stamp: str) -> int | None:
@@ -132,7 +133,7 @@ class Mirror:
         done = self.store.mirrored(run.id)
         artifacts = {f"artifact:{a.path}": repr(a.created_at) for a in self.store.artifacts(run.id)}
         current = done.get("stamp") == stamp and all(done.get(key) == value for key, value in artifacts.items())
-        if "run" in done and run.id not in self._checked and not self._exists(client, done["run"]):
+        if "run" in done and run.id not in self._checked and not exists(client, done["run"]):
             done, current = {}, False
         self._checked.add(run.id)
         if current:
@@ -154,64 +155,11 @@ class Mirror:
         self.store.mark_mirrored(run.id, {"stamp": stamp, "ended": f"{run.status} {run.attempt}"})
         return points
 
-    def _sweep(self, client: Any, sweep: Sweep) -> None:
-        """A sweep as a run in the experiment `sweeps`, the parent of its runs, with the figures drawn from it."""
-        counts = self.store.counts(sweep.id)
-        status = _sweep_status(counts)
-        drawn = {path: path.stat().st_mtime for path in self.figures(self.store, sweep.name)}
-        if self._parents.get(sweep.id) == (counts, drawn):
-            return
-        there = sweep.mlflow_run
-        if there is None or not self._exists(client, there):
-            tags = {"mlflow.runName": sweep.name, "mlflow.source.name": "dreamctl", "dreamctl.sweep": sweep.id}
-            there = client.create_run(
-                self._experiment(client, pages.SWEEPS), round(1000 * sweep.created_at), tags, sweep.name
-            ).info.run_id
-            self.store.note_mlflow(sweep.id, there)
-            client.log_dict(there, sweep.spec, "sweep.json")
-        logged = client.get_run(there).data.tags
-        for path, changed in drawn.items():
-            if logged.get(f"figure.{path.name}") != repr(changed):
-                client.log_artifact(there, str(path), "figures")
-                client.set_tag(there, f"figure.{path.name}", repr(changed))
-        if status == "RUNNING":
-            client.update_run(there, status=status)
-        else:
-            ends = [run.finished_at for run in self.store.members(sweep.id) if run.finished_at]
-            client.set_terminated(there, status, round(1000 * max(ends, default=sweep.created_at)))
-        self._parents[sweep.id] = (counts, drawn)
-
-    def _describe(self, client: Any, sweep: Sweep) -> None:
-        """Tell in a sweep's description how its runs stand, with links: they are in the experiments of their tasks."""
-        counts = self.store.counts(sweep.id)
-        recent = time.monotonic() - self._drawn.get(sweep.id, -_CURVE_EVERY) < _CURVE_EVERY
-        if sweep.mlflow_run is None or (recent and _sweep_status(counts) == "RUNNING"):
-            return
-        members = self.store.members(sweep.id)[: pages.LISTED]
-        experiments = {task: self._experiment(client, task) for task in {run.task for run in members}}
-        there = {run.id: self.store.mirrored(run.id).get("run") for run in members}
-        runs = {pages.place(experiments[run.task], there[run.id] or ""): run for run in members if there[run.id]}
-        client.set_tag(sweep.mlflow_run, pages.DESCRIPTION, pages.description_of_sweep(sweep, counts, runs))
-        self._drawn[sweep.id] = time.monotonic()
-
-    def _experiment(self, client: Any, name: str) -> str:
-        """The id of an experiment, created, or restored if it was deleted."""
-        experiment = client.get_experiment_by_name(name)
-        if experiment is None:
-            place = artifacts_at(self.store.place(f"mlartifacts/{name}"))
-            return client.create_experiment(name, place, pages.of_experiment(name))
-        if experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        for key, value in pages.of_experiment(name).items():
-            if key not in experiment.tags:  # of an earlier dreamctl
-                client.set_experiment_tag(experiment.experiment_id, key, value)
-        return experiment.experiment_id
-
     def _create(self, client: Any, run: Run) -> str:
         """A new run in the experiment named as the task, or the one that a killed mirror has left there."""
         from mlflow.entities import Param
 
-        identifier = self._experiment(client, run.task)
+        identifier = experiment(client, self.store, run.task)
         for left in client.search_runs([identifier], f"tags.`dreamctl.run` = '{run.id}'"):
             return left.info.run_id
         created = client.create_run(
@@ -286,26 +234,6 @@ class Mirror:
         for key, value in wanted.items():
             if known.get(key) != value:
                 client.set_tag(there, key, value)
-
-    def _exists(self, client: Any, there: str) -> bool:
-        """Whether MLflow still has a run (its database may have been deleted)."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return client.get_run(there).info.lifecycle_stage == "active"
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
-            raise
-
-
-def _sweep_status(counts: Mapping[str, int]) -> str:
-    """MLflow's status of a sweep with so many runs in each status."""
-    if counts.get("running") or counts.get("queued"):
-        return "RUNNING"
-    if counts.get("failed"):
-        return "FAILED"
-    return "KILLED" if counts.get("stopped") else "FINISHED"
 
 
 def _complain(what: str, error: Exception) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy import Engine, text
 
-from dreamctl.store import paths
+from dreamctl.store import pages, paths
 from dreamctl.store.database import refuse_network, sqlite_url
 from dreamctl.store.store import Store
 
@@ -31,6 +31,32 @@ def open_client(store: Store) -> Any:
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri(store))
+
+
+def experiment(client: Any, store: Store, name: str) -> str:
+    """The id of an experiment, created, or restored if it was deleted."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        place = artifacts_at(store.place(f"mlartifacts/{name}"))
+        return client.create_experiment(name, place, pages.of_experiment(name))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    for key, value in pages.of_experiment(name).items():
+        if key not in found.tags:  # of an earlier dreamctl
+            client.set_experiment_tag(found.experiment_id, key, value)
+    return found.experiment_id
+
+
+def exists(client: Any, there: str) -> bool:
+    """Whether MLflow still has a run (its database may have been deleted)."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(there).info.lifecycle_stage == "active"
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
 
 
 def initialise(store: Store) -> None:
