@@ -69,8 +69,9 @@ def description_of_sweep(sweep: Sweep, counts: Mapping[str, int], runs: Mapping[
     states = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     rows = [f"| [{run.name}]({there}) | {run.status} | {_score(run)} |" for there, run in runs.items()]
     table = ["| run | status | score |", "|---|---|---|", *rows]
-    lines = [f"{sum(counts.values())} runs: {states}.", *(["\n".join(table)] if rows else [])]
-    if sum(counts.values()) > len(runs):
+    total = sum(counts.values())
+    lines = [f"{total} run{'' if total == 1 else 's'}: {states}.", *(["\n".join(table)] if rows else [])]
+    if total > len(runs):
         lines.append(f"These are the first; all of them: `dreamctl status {sweep.name}`")
     return "\n\n".join(lines)
 

@@ -170,3 +170,29 @@ def test_mlflow_may_be_elsewhere(tmp_path, monkeypatch):
     assert not (tmp_path / "home" / "mlflow.db").exists()
     done = cli("ui", home=store.home, DREAMCTL_MLFLOW="http://mlflow:5000")
     assert done.returncode == 2 and "served already (DREAMCTL_MLFLOW): open http://mlflow:5000" in done.stderr
+
+
+def test_a_sweep_ends_with_its_last_run_and_links_them(tmp_path):
+    """Not when it is copied; the runs are in another experiment, so its description leads to them."""
+    from mlflow import MlflowClient
+
+    from dreamctl.store.mirror import Mirror
+    from dreamctl.store.pages import DESCRIPTION
+
+    store = open_store(tmp_path / "home")
+    sweep = store.open_sweep("one", {}, 3)
+    run = submit(store, spec())
+    attempt = store.claim(run.id, "cpu")
+    store.record_evaluation(run.id, kind="final", env_steps=240, seed=0, returns=[7], attempt=attempt)
+    store.finish(run.id, attempt, "finished")
+    store.enroll(sweep.id, [run.id])
+    mirror = Mirror(store, draw)
+    mirror.sync()
+    client = MlflowClient(tracking_uri=mirror.uri)
+    parent = client.get_run(store.sweeps()[0].mlflow_run)
+    assert parent.info.end_time == round(1000 * store.get(run.id).finished_at)
+    told, copy = parent.data.tags[DESCRIPTION], client.get_run(store.mirrored(run.id)["run"])
+    assert told.startswith("1 run: 1 finished.") and f"[{run.name}](#/experiments/{copy.info.experiment_id}/" in told
+    assert f"runs/{copy.info.run_id}" in told and "| finished | 7.0 |" in told
+    assert "score **7.0**" in copy.data.tags[DESCRIPTION] and "`episode_length=40`" in copy.data.tags[DESCRIPTION]
+    assert {e.name for e in client.search_experiments()} == {"sweeps", run.task}
