@@ -68,19 +68,23 @@ def ls(
     given = {key: value for key, value in wanted.items() if value is not None}
     conditions = narrow.parse(where or ())
     chosen = bool(tag or conditions or sort)
-    config = narrow.needs_config(conditions) or listing.needs_config((*fields, (sort or "id").removeprefix("-")))
-    runs = store.runs(light=not config, newest=None if json or chosen else limit, **given)
-    runs = store.refreshed([run for run in narrow.fit(runs, conditions) if tag is None or tag in run.tags])
-    runs = listing.arranged(runs, sort)
+    config = listing.needs_config((*fields, (sort or "id").removeprefix("-")))
+    if chosen:  # first those that fit, then all of those that may be shown
+        rows = store.rows({"id", "tags"} | narrow.columns(conditions), **given)
+        ids = [row.id for row in narrow.fit(rows, conditions) if tag is None or tag in row.tags]
+        count, runs = len(ids), store.these(ids if json or sort else ids[-limit:], light=not config)
+    else:
+        count = store.count(**given)
+        runs = store.runs(light=not config, newest=None if json else limit, **given)
+    runs = listing.arranged(store.refreshed(runs), sort)
     if json:
         print_json([{field: listing.value(run, field) for field in fields or listing.FIELDS} for run in runs])
         return
     if not runs:
         say(f"no runs in {store.home}" + (" like that" if given or chosen else ""))
         return
-    more = (len(runs) if chosen else store.count(**given)) - limit
-    if more > 0:
-        say(f"{more} {'more' if sort else 'older'} runs are not shown (--limit)")
+    if count > limit:
+        say(f"{count - limit} {'more' if sort else 'older'} runs are not shown (--limit)")
     (_fields if fields else _table)(runs[-limit:], fields)
 
 

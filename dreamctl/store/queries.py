@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
@@ -75,6 +75,24 @@ class Queries(Access):
         backwards = statement.order_by(Run.created_at.desc(), Run.id.desc()).limit(newest)
         with Session(self._engine) as session:
             return list(reversed(session.scalars(backwards).all()))
+
+    def these(self, ids: Sequence[str], light: bool = False) -> list[Run]:
+        """The runs of these ids, in their order, as `runs` has them; without those that have been removed."""
+        found: dict[str, Run] = {}
+        left = [Run.git_diff, Run.log_tail, *((Run.config, Run.packages) if light else ())]
+        statement = select(Run).options(*map(defer, left))
+        with Session(self._engine) as session:
+            for first in range(0, len(ids), _MANY):
+                some = Run.id.in_(ids[first : first + _MANY])
+                found |= {run.id: run for run in session.scalars(statement.where(some))}
+        return [found[run_id] for run_id in ids if run_id in found]
+
+    def rows(self, columns: Iterable[str], **filters: str) -> list[Any]:
+        """These columns of all runs, in the order of their creation; filters as in `runs`."""
+        wanted = (getattr(Run, column) for column in columns)
+        statement = select(*wanted).filter_by(**filters).order_by(Run.created_at, Run.id)
+        with self._engine.connect() as connection:
+            return list(connection.execute(statement))
 
     def count(self, **filters: str) -> int:
         """How many runs there are."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from dreamctl.errors import BadInput
 from dreamctl.store.identity import DEFAULTS
-from dreamctl.store.models import Run
+
+T = TypeVar("T")
 
 # What a run has beside its config's fields.
 _OWN = ("name", "task", "seed", "preset", "status", "tags", "host", "device", "git_commit")
@@ -33,17 +34,17 @@ def parse(texts: Sequence[str]) -> Conditions:
     return found
 
 
-def fit(runs: Sequence[Run], conditions: Conditions) -> list[Run]:
-    """The runs that fit all conditions; those about a config field need runs with their config."""
+def fit(runs: Sequence[T], conditions: Conditions) -> list[T]:
+    """The runs that fit all conditions, or the rows of runs that do: those need the `columns`."""
     return [run for run in runs if all(_holds(run, field, values) for field, values in conditions)]
 
 
-def needs_config(conditions: Conditions) -> bool:
-    """Whether `light` runs, which are without config, will not do."""
-    return any(field not in _OWN for field, _ in conditions)
+def columns(conditions: Conditions) -> set[str]:
+    """The columns that conditions are about."""
+    return {field if field in _OWN else "config" for field, _ in conditions}
 
 
-def _holds(run: Run, field: str, values: tuple[str, ...]) -> bool:
+def _holds(run: Any, field: str, values: tuple[str, ...]) -> bool:
     own = getattr(run, field) if field in _OWN else run.config.get(field)
     return any(_same(one, text) for one in (own if isinstance(own, list) else [own]) for text in values)
 

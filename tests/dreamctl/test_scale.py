@@ -75,6 +75,15 @@ def test_a_command_on_a_hundred_thousand_runs_takes_no_longer_than_on_ten(homes,
     assert many <= 1.5 * few, times
 
 
+def test_ls_loads_no_more_of_the_runs_than_it_looks_at(homes):
+    """Of those that are not shown, the columns that are asked for: within the memory of 200 MiB."""
+    for chosen in (["--where", "seed=0"], ["--where", "task=walker_walk,pendulum_swingup", "--tag", "none"]):
+        limited = ["bash", "-c", 'ulimit -v 300000; exec "$0" "$@"', sys.executable, "-m", "dreamctl", "ls", *chosen]
+        done = subprocess.run([*limited, "--limit", "3", "--home", homes[1]], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "like that" in done.stdout
+
+
 def test_a_mistyped_name_among_a_hundred_thousand_is_answered_soon(homes):
     start = time.perf_counter()
     done = cli("show", "walker_wlk-dreamer-s99999", home=homes[1])
