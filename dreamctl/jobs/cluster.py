@@ -92,6 +92,7 @@ class Cluster:
         self.stopping = self.killing = True
 
     def _step(self) -> None:
+        self.mirror.poll()  # one that has ended is waited for, and no zombie
         jobs = self.engine.jobs()
         for job in self.jobs - jobs:
             self._ended(job)

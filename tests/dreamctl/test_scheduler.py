@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from agent import checkpoints
+from dreamctl.jobs.scheduler import Scheduler
 from dreamctl.store import open_store
 from tests.agent.test_training import assert_same
 from tests.dreamctl.conftest import QUICK, cli
@@ -50,6 +52,15 @@ def ends(home):
         returns = {e.env_steps: e.returns for e in store.evaluations(run.id)}
         found[run.digest] = (checkpoints.load(path)["agent"], returns, metrics)
     return found
+
+
+def test_a_mirror_that_has_ended_is_no_zombie(store):
+    scheduler = Scheduler(store, store.open_sweep("mine", {}, 1), [])  # the home has no runs: its mirror ends at once
+    status = Path(f"/proc/{scheduler.mirror.pid}/status")
+    while "State:\tZ" not in status.read_text():
+        time.sleep(0.05)
+    scheduler.step()
+    assert not status.exists()
 
 
 def test_a_sweep_runs_every_cell_once(whole):
