@@ -306,7 +306,7 @@ def make(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> C
         raise ConfigError(f"unknown preset {_short(preset)}{nearest(preset, PRESETS)}; presets: {', '.join(PRESETS)}")
     types = {f.name: type(f.default) for f in fields(Config)}
     given = dict(overrides or {})
-    method = given.get("method", "dreamer")
+    method = str(given.get("method", "dreamer"))
     values = PRESETS[preset].values | (METHODS[method].values if method in METHODS else {})
     for key, value in given.items():
         if key not in types:

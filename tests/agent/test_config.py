@@ -57,6 +57,7 @@ def test_text_is_parsed_by_the_fields_type():
         ({"model_lr": "fast"}, "model_lr must be a number, not 'fast'"),
         ({"discount_weights": "yes"}, "discount_weights must be true or false, not 'yes'"),
         ({"method": "dreamr"}, "method must be one of"),
+        ({"method": []}, "method must be text, not []"),
         ({"render": 3}, "render must be text, not 3"),
         ({"action_repeat": "3"}, "episode_length 1000 is no multiple of action_repeat 3"),
         ({"episode_length": "20"}, "batch_length 50 exceeds an episode's 11 observations"),
