@@ -117,15 +117,29 @@ def between_updates(store, run):
     return process
 
 
-def test_a_run_outlasts_a_full_disk(whole, small):
+PHASES = {  # what there is when the disk becomes full
+    "seed episodes": lambda store, run: list(store.folder(run.id).glob("episodes/*")),
+    "learning": lambda store, run: store.get(run.id).updates,
+    "checkpoint": lambda store, run: list(store.folder(run.id).glob("checkpoints/*")),  # being written
+    "evaluation with video": lambda store, run: list(store.folder(run.id).glob("videos/*")),
+    "the end": lambda store, run: list(store.folder(run.id).glob("videos/0000000240*")),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_run_outlasts_a_full_disk(whole, small, phase):
     store = open_store(small / "home")
     run = submit(store, spec())
-    process = between_updates(store, run)
+    process = spawn(store, run.id, "cpu")
+    while not PHASES[phase](store, run) and process.poll() is None:
+        time.sleep(0.002)
     filler = filled(small)
     time.sleep(4)
     assert process.poll() is None
     filler.unlink()
     assert process.wait(120) == 0
+    told = (store.folder(run.id) / "log.txt").read_text()
+    assert "over after" in told and ("No space left" in told or "disk is full" in told)
     check(store, run, whole)
 
 

@@ -76,7 +76,7 @@ def test_a_command_on_a_hundred_thousand_runs_takes_no_longer_than_on_ten(homes,
 
 
 def test_ls_loads_no_more_of_the_runs_than_it_looks_at(homes):
-    """Of those that are not shown, the columns that are asked for: within the memory of 200 MiB."""
+    """Of those that are not shown, the columns that are asked for: within 300 MB of address space."""
     for chosen in (["--where", "seed=0"], ["--where", "task=walker_walk,pendulum_swingup", "--tag", "none"]):
         limited = ["bash", "-c", 'ulimit -v 300000; exec "$0" "$@"', sys.executable, "-m", "dreamctl", "ls", *chosen]
         done = subprocess.run([*limited, "--limit", "3", "--home", homes[1]], capture_output=True, text=True)
