@@ -21,6 +21,10 @@ class BadRecord(DreamctlError):
     """A database or a folder holds what no run of dreamctl leaves there: it is not used."""
 
 
+class MlflowAway(DreamctlError):
+    """MLflow is not there, does not answer, or is of another version."""
+
+
 class UnknownRun(DreamctlError):
     """No run, or more than one, goes by that name."""
 

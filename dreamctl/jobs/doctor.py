@@ -142,9 +142,9 @@ def _mlflow(store: Store, suffix: str) -> Iterator[Finding]:
     if "DREAMCTL_MLFLOW" in os.environ or (store.home / "mlflow.db").is_file():
         os.environ |= {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
         try:
-            tracking.open_client(store).search_experiments(max_results=1)
-        except Exception as error:  # MLflow's own, of any kind
-            told = " ".join(str(error).split())[:200]
+            tracking.open_client(store)
+        except DreamctlError as error:
+            told = " ".join(str(error.__cause__ or error).split())[:200]
             mend = "start its server, or unset DREAMCTL_MLFLOW"
             if "DREAMCTL_MLFLOW" not in os.environ:
                 mend = f"mv {store.home / 'mlflow.db'} {store.home / 'mlflow.old'} && dreamctl sync{suffix}"
@@ -156,7 +156,9 @@ def _mlflow(store: Store, suffix: str) -> Iterator[Finding]:
         from dreamctl.jobs.launch import spawn_mirror
 
         told = f"{behind} of {len(stamps)} run(s) are not copied yet"
-        yield Finding("MLflow", "warning", told, f"dreamctl sync{suffix}", lambda: spawn_mirror(store).wait())
+        yield Finding(
+            "MLflow", "warning", told, f"dreamctl sync{suffix}", lambda: spawn_mirror(store, follow=False).wait()
+        )
     else:
         yield Finding("MLflow", "ok", f"{version('mlflow')}: all {len(stamps)} run(s) are copied")
 

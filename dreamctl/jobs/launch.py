@@ -120,9 +120,9 @@ def keep_mirror(store: Store, mirror: subprocess.Popen[bytes] | None) -> subproc
     return mirror if mirror is not None and mirror.poll() is None else spawn_mirror(store)
 
 
-def spawn_mirror(store: Store) -> subprocess.Popen[bytes]:
-    """Start the process that copies the home to MLflow while runs go on (it ends at once when there is one)."""
-    command = [sys.executable, "-m", "dreamctl", "sync", "--follow", "--home", str(store.home)]
+def spawn_mirror(store: Store, follow: bool = True) -> subprocess.Popen[bytes]:
+    """Start the process that copies the home to MLflow, once or while runs go on; it ends when there is one."""
+    command = [sys.executable, "-m", "dreamctl", "sync", *(["--follow"] if follow else []), "--home", str(store.home)]
     with store.place("mirror.log").open("ab") as log:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

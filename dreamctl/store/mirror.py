@@ -17,19 +17,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dreamctl.errors import UnknownRun
+from agent.patience import Complaint, patiently
+from dreamctl.errors import MlflowAway, UnknownRun
 from dreamctl.store import pages
-from dreamctl.store.database import hidden
+from dreamctl.store.database import hidden, may_recover
 from dreamctl.store.models import Run
 from dreamctl.store.parents import Figures, Parents
 from dreamctl.store.queries import Point
 from dreamctl.store.store import Store
-from dreamctl.store.tracking import exists, experiment, open_client, uri
+from dreamctl.store.tracking import check, exists, experiment, open_client, uri
 
 _BATCH = 1000  # MLflow's limit of metrics in a request
 _PAGE = 10_000  # points that are read at once
 _SOON = 120.0  # seconds in which a stored run is expected to begin
 _PAUSE = 2.0  # seconds between two looks at the run database
+_LATER = 30.0  # seconds until MLflow is tried again
+_LIMIT = 600.0  # seconds for which it is, when no run goes on any longer
+_LINE = 400  # characters of a cause that are said
+_AGAIN = 60.0  # seconds after which the same failure is said again
 _STATUS = {
     "queued": "SCHEDULED",
     "running": "RUNNING",
@@ -60,9 +65,10 @@ class Mirror:
         self._drawn: dict[str, float] = {}
         self._checked: set[str] = set()  # runs that MLflow was seen to have
         self._copied: dict[str, str] = {}  # the stamps that this mirror has copied runs at
+        self._said: dict[str, tuple[str, float]] = {}  # of each run and sweep that failed: what was said, and when
 
     def sync(self) -> Copied | None:
-        """Copy all that is new; None when another mirror is at work."""
+        """Copy all that is new; None when another mirror is at work. Raises `MlflowAway`."""
         with _only_one(self.store) as alone:
             if not alone:
                 return None
@@ -71,24 +77,40 @@ class Mirror:
     def follow(self) -> Copied | None:
         """Copy until no run goes on, and everything is copied; None when another mirror is at work.
 
+        What fails is tried again: a database that is locked or away, an MLflow that is absent, silent or broken.
         A run that comes in while this mirror lets go of the lock is seen by the look that follows: whoever starts a
         run stores it first and a mirror second.
         """
         total = None
-        while self._active() or total is None:
+        while patiently(self._active, may_recover) or total is None:
             with _only_one(self.store) as alone:
                 if not alone:
                     return total
-                client, total = open_client(self.store), total or Copied()
-                while True:
-                    active = self._active()
-                    copied = self._pass(client)
-                    total.runs, total.points = max(total.runs, copied.runs), total.points + copied.points
-                    total.failed = copied.failed
-                    if not active:
-                        break
-                    time.sleep(_PAUSE)
+                total = total or Copied()
+                self._until_copied(total)
         return total
+
+    def _until_copied(self, total: Copied) -> None:
+        """Copy until no run goes on and nothing is missing, or has been for too long."""
+        client, complaint, alone_since = None, Complaint(), None
+        while True:
+            active = patiently(self._active, may_recover)
+            try:
+                client = client or open_client(self.store)
+                copied = self._pass(client)
+            except Exception as error:
+                if not isinstance(error, MlflowAway) and not may_recover(error):
+                    raise
+                complaint.begin(error)
+                client, total.failed = None, 1
+            else:
+                complaint.end()
+                total.runs, total.points = max(total.runs, copied.runs), total.points + copied.points
+                total.failed = copied.failed
+            alone_since = None if active else alone_since or time.monotonic()
+            if alone_since and (not total.failed or time.monotonic() - alone_since > _LIMIT):
+                return
+            time.sleep(_PAUSE if client and active else _LATER)
 
     def _active(self) -> bool:
         """Whether a run goes on, or has just been stored and is about to."""
@@ -98,13 +120,17 @@ class Mirror:
         return bool(self.store.runs(status="running")) or any(run.created_at > fresh for run in waiting)
 
     def _pass(self, client: Any) -> Copied:
-        """Copy each run; one that cannot be copied is reported and tried again next time, the others go on."""
+        """Copy each run; one that cannot be copied is reported and tried again next time, the others go on.
+
+        Raises `MlflowAway` when that is because MLflow does not answer.
+        """
         copied = Copied()
         for sweep in self.store.sweeps():
             try:
                 self.parents.copy(client, sweep)
             except Exception as error:
-                _complain(f"sweep {sweep.name}", error)
+                self._complain(f"sweep {sweep.name}", error)
+                check(self.store, client)
         for run_id, stamp in self.store.stamps().items():
             if self._copied.get(run_id) == stamp:
                 continue
@@ -115,7 +141,8 @@ class Mirror:
             try:
                 points = self._run(client, run, stamp)
             except Exception as error:
-                _complain(run.name, error)
+                self._complain(run.name, error)
+                check(self.store, client)
                 copied.failed += 1
                 continue
             copied.points += points or 0
@@ -125,7 +152,7 @@ class Mirror:
             try:
                 self.parents.describe(client, sweep)
             except Exception as error:
-                _complain(f"sweep {sweep.name}", error)
+                self._complain(f"sweep {sweep.name}", error)
         return copied
 
     def _run(self, client: Any, run: Run, stamp: str) -> int | None:
@@ -235,9 +262,13 @@ class Mirror:
             if known.get(key) != value:
                 client.set_tag(there, key, value)
 
-
-def _complain(what: str, error: Exception) -> None:
-    print(f"{what} was not copied: {type(error).__name__}: {hidden(str(error))}", file=sys.stderr, flush=True)
+    def _complain(self, what: str, error: Exception) -> None:
+        cause = " ".join(hidden(str(error)).split())[:_LINE]
+        text, now = f"{what} was not copied: {type(error).__name__}: {cause}", time.monotonic()
+        said, when = self._said.get(what, ("", 0.0))
+        if text != said or now - when > _AGAIN:
+            print(text, file=sys.stderr, flush=True)
+            self._said[what] = (text, now)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from dreamctl.store import pages
 from dreamctl.store.database import shown
 from dreamctl.store.models import Run
 from dreamctl.store.store import Store
-from dreamctl.store.tracking import artifacts_at, initialise, open_client, uri
+from dreamctl.store.tracking import artifacts_at, open_client, uri
 
 LOCAL = "127.0.0.1"
 START = f"#/experiments{pages.VIEW}"
@@ -96,7 +96,7 @@ def detach(store: Store, host: str, port: int) -> int:
 
 
 def _start(store: Store, host: str, port: int, output: int | None) -> subprocess.Popen[bytes]:
-    initialise(store)
+    open_client(store)  # it is there, and of our version
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     command += ["--artifacts-destination", artifacts_at(store.home / "mlartifacts"), "--serve-artifacts"]
     # a page of another site may send its visitors' browsers here, under its own name or with requests across origins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy import Engine, text
 
+from dreamctl.errors import BadRecord, HomeError, MlflowAway
 from dreamctl.store import pages, paths
-from dreamctl.store.database import refuse_network, sqlite_url
+from dreamctl.store.database import hidden, refuse_network, shown, sqlite_url
 from dreamctl.store.store import Store
 
 
@@ -26,11 +28,35 @@ def artifacts_at(folder: Path) -> str:
 
 
 def open_client(store: Store) -> Any:
-    """An MLflow client on the home's store."""
-    initialise(store)
-    from mlflow import MlflowClient
+    """An MLflow client on the home's store. Raises `MlflowAway`."""
+    # we ask again ourselves: MLflow's own patience is a quarter of an hour for each request
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    try:
+        initialise(store)
+        from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri(store))
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it logs a traceback of each error that it raises
+        client = MlflowClient(tracking_uri=uri(store))
+    except (HomeError, BadRecord):
+        raise
+    except Exception as error:  # whatever a broken package or a store of another version comes up with
+        raise _away(store, error) from error
+    check(store, client)
+    return client
+
+
+def check(store: Store, client: Any) -> None:
+    """Raises `MlflowAway` when MLflow does not answer."""
+    try:
+        client.search_experiments(max_results=1)
+    except Exception as error:
+        raise _away(store, error) from error
+
+
+def _away(store: Store, error: Exception) -> MlflowAway:
+    cause = hidden(" ".join(f"{type(error).__name__}: {error}".split()))
+    return MlflowAway(f"MLflow at {shown(uri(store))} cannot be used ({cause}): `dreamctl sync` catches up once it can")
 
 
 def experiment(client: Any, store: Store, name: str) -> str:
