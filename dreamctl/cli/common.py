@@ -54,10 +54,10 @@ def with_quiet(command: Callable[..., Any]) -> Callable[..., Any]:
 
     signature = inspect.signature(command, eval_str=True)
     option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
-    quiet_command.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*signature.parameters.values(), option]
-    )
-    quiet_command.__annotations__ = command.__annotations__ | {"quiet": Quiet}
+    parameters = [*signature.parameters.values(), option]
+    quiet_command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    # evaluated once: Typer asks four times, and to compile texts again would be a third of what --help takes
+    quiet_command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return quiet_command
 
 

@@ -44,7 +44,7 @@ class Run(Base):
     config: Mapped[dict[str, Any]] = mapped_column(Settings)
     digest: Mapped[str] = mapped_column(Line(64), index=True)  # of task, seed and config: the run's identity
     tags: Mapped[list[str]]
-    note: Mapped[str | None] = mapped_column(Text)
+    note: Mapped[str | None] = mapped_column(Lines)
 
     status: Mapped[str] = mapped_column(Line(10))
     reason: Mapped[str | None] = mapped_column(Lines)  # why it failed, one line
