@@ -40,7 +40,7 @@ def measure(preset: str, episodes: int, device: str, repeat: int) -> dict[str, f
                 replay.add(episode)
                 times["add"].append(time.perf_counter() - start)
             else:
-                replay._remember(episode)
+                replay._remember(episode, "")
         for index in range(repeat):
             start = time.perf_counter()
             replay.sample(index).rewards.sum().item()  # waits for the device

@@ -102,7 +102,11 @@ def _start(store: Store, host: str, port: int, output: int | None) -> subprocess
     # a page of another site may send its visitors' browsers here, under its own name or with requests across origins
     command += ["--allowed-hosts", ",".join(f"{name}:{port}" for name in _names(host))]
     # not among the arguments, which all users see: it may hold a password
-    environment = {"MLFLOW_BACKEND_STORE_URI": uri(store), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": uri(store),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes for jobs of language models
+    }
     return subprocess.Popen(command, env=os.environ | environment, start_new_session=True, stdout=output, stderr=output)
 
 

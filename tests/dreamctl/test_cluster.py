@@ -55,7 +55,8 @@ class Processes:
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "keep_mirror", lambda *_: None)  # not what is looked at here
+    ended = subprocess.Popen(["true"])
+    monkeypatch.setattr(launch, "keep_mirror", lambda *_: ended)  # not what is looked at here
     store = open_store(tmp_path)
     sweep = enroll(store, "small", [spec(seed, steps="400", updates="24") for seed in range(3)], {}, 3)
     found = Cluster(store, sweep, Processes(tmp_path, sweep))
@@ -148,7 +149,12 @@ def test_an_engine_may_be_silent_for_a_while(cluster, monkeypatch):
 def test_a_mirror_is_begun_when_runs_begin(cluster, monkeypatch):
     """Jobs may wait for longer than a mirror does."""
     begun = []
-    monkeypatch.setattr(launch, "keep_mirror", lambda *_: begun.append(len(cluster.store.runs(status="running"))))
+
+    def keep(store, mirror):
+        begun.append(len(store.runs(status="running")))
+        return mirror
+
+    monkeypatch.setattr(launch, "keep_mirror", keep)
     cluster.engine.submit(1)
     go_on(cluster, lambda: training(cluster))
     assert begun and begun[0] >= 1 and len(begun) <= 2

@@ -52,7 +52,7 @@ def test_a_database_that_is_locked_while_everything_is_written_loses_nothing(who
     monkeypatch.setattr(patience, "PAUSE", 0.1)
     connect = database.create_engine
     monkeypatch.setattr(
-        database, "create_engine", lambda url, connect_args: connect(url, connect_args={"timeout": 0.05})
+        database, "create_engine", lambda url, **options: connect(url, **options | {"connect_args": {"timeout": 0.05}})
     )
     store = open_store(tmp_path)
     run = submit(store, spec())

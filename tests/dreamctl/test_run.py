@@ -118,7 +118,7 @@ def test_the_run_is_in_mlflow(whole):
     assert (status, name) == ("FINISHED", "whole")
     assert params.items() >= {key: str(value) for key, value in run.config.items()}.items()
     assert (tags["task"], tags["method"], tags["seed"], tags["tag.a"]) == ("pendulum_swingup", "dreamer", "0", "true")
-    assert tags.get("git_commit") == run.git_commit
+    assert tags.get("mlflow.source.git.commit") == run.git_commit
     assert set(points) == set(store.last_scalars(run.id))
     for metric, values in points.items():
         assert sorted(map(tuple, values)) == [(p.step, p.value) for p in store.scalars(run.id, metric)], metric

@@ -161,7 +161,7 @@ def test_ctrl_c_stops_with_checkpoints_and_the_same_command_goes_on(whole, tmp_p
     process, running = start(tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and "Traceback" not in err and "continue with: dreamctl sweep sweep-" in out
+    assert process.returncode == 0 and "Traceback" not in err and "continue with: dreamctl sweep sweep-" in err
     store = open_store(tmp_path)
     assert {run.id for run in store.runs(status="stopped")} == {run.id for run in running}
     assert all(store.checkpoints(run.id) for run in running) and len(store.runs(status="queued")) == 2
