@@ -1,6 +1,8 @@
-"""The commands. Each file parses, calls and prints; nothing heavy is imported before it is needed."""
+"""The commands. Each file parses, calls and prints; nothing heavy is imported before it is needed.
 
-from __future__ import annotations
+These files do without `from __future__ import annotations`: Typer would evaluate each annotation from its text, which
+costs a twentieth of `--help`.
+"""
 
 import io
 import os

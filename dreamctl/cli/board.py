@@ -1,7 +1,5 @@
 """How a sweep stands: what both `sweep` and `status` show."""
 
-from __future__ import annotations
-
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +58,7 @@ def line(state: dict[str, Any]) -> str:
     return f"{state['name']}: {state['runs']} runs: {counts}{held}; {share}{left}"
 
 
-def table(state: dict[str, Any]) -> Group:
+def table(state: dict[str, Any]) -> "Group":
     """A sweep as a line of counts, a row for each running run, and the last failures with their reasons."""
     from rich.console import Group
     from rich.table import Table

@@ -1,7 +1,5 @@
 """Options that commands share, and how they print."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import json
@@ -76,7 +74,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.pressed = 0
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> "Interrupts":
         self._before = signal.signal(signal.SIGINT, self._count)
         return self
 
@@ -94,7 +92,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
-def console(stderr: bool = False) -> Console:
+def console(stderr: bool = False) -> "Console":
     """Where tables go: as wide as the terminal, 100 columns without one. Text is printed as it is, without markup.
 
     stderr: for what is shown while there is work; nothing with --quiet.

@@ -1,7 +1,5 @@
 """dreamctl compare: whether a difference between groups of runs is real."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,7 +90,7 @@ def compare(
             _print_reach(rows, reach)
 
 
-def _remarks(runs: list[Run], found: Comparison, at: int | None, complete: bool) -> list[str]:
+def _remarks(runs: "list[Run]", found: "Comparison", at: int | None, complete: bool) -> list[str]:
     """What makes groups less comparable than they look."""
     from dreamctl.results import selection
 
@@ -118,7 +116,7 @@ def _remarks(runs: list[Run], found: Comparison, at: int | None, complete: bool)
     return notes + advice(found)
 
 
-def advice(found: Comparison) -> list[str]:
+def advice(found: "Comparison") -> list[str]:
     """What to expect of so few seeds; nothing from five on."""
     from dreamctl.results import statistics
 
@@ -137,7 +135,7 @@ def advice(found: Comparison) -> list[str]:
     return [text + f"; from {statistics.FEW} seeds on they tell more (docs/statistics.md)"]
 
 
-def _row(group: Group) -> dict[str, Any]:
+def _row(group: "Group") -> dict[str, Any]:
     values = group.values
     ordered = sorted(values)
     return {
@@ -163,7 +161,7 @@ def _row(group: Group) -> dict[str, Any]:
     }
 
 
-def _print(found: Comparison, rows: list[dict[str, Any]]) -> None:
+def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     out = console()
@@ -225,7 +223,7 @@ def _print_reach(rows: list[dict[str, Any]], score: float) -> None:
     out.print(table)
 
 
-def _corrected(found: Comparison) -> str:
+def _corrected(found: "Comparison") -> str:
     """For how many tests p and the intervals of P(better) are corrected."""
     if found.tests == 1:
         return ""
@@ -243,7 +241,7 @@ def _p(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}" if value >= 0.0005 else "<0.001"
 
 
-def _write(path: Path, groups: list[Group]) -> None:
+def _write(path: Path, groups: "list[Group]") -> None:
     """One line for each group and task."""
     import csv
 

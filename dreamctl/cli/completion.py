@@ -3,10 +3,7 @@
 Names are read from the SQLite file as it is, read only; of a database that is given by URL no names are offered.
 """
 
-from __future__ import annotations
-
 import os
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -102,6 +99,8 @@ def _beginning(names: Any, incomplete: str) -> list[str]:
 
 def _stored(context: typer.Context, query: str, column: str, incomplete: str) -> list[str]:
     """The first column of a query on the home's database that begins as what is typed; nothing when that fails."""
+    import sqlite3
+
     from dreamctl.settings import home
 
     if os.environ.get("DREAMCTL_DB"):

@@ -1,7 +1,5 @@
 """dreamctl config: the defaults that hold here."""
 
-from __future__ import annotations
-
 from dreamctl.cli.common import Json, console, print_json
 
 

@@ -1,7 +1,5 @@
 """dreamctl diff: what sets two runs apart."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dreamctl.cli.common import Home, Json, Recorded, RunRef, console, print_json, reading

@@ -1,7 +1,5 @@
 """dreamctl doctor: is everything in order?"""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """dreamctl eval: score a checkpoint."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """dreamctl tag, note, rename: what users call runs."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

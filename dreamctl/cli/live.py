@@ -1,7 +1,5 @@
 """The live view of a training run, and what is said at its end."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable, Generator

@@ -1,7 +1,5 @@
 """dreamctl ls: the runs."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

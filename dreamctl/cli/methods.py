@@ -1,7 +1,5 @@
 """dreamctl methods: what can be chosen."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

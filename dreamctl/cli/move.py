@@ -1,7 +1,5 @@
 """dreamctl export, dreamctl import: runs move between homes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

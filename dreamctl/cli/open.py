@@ -1,7 +1,5 @@
 """dreamctl open: a run's folder, its newest video, its page in MLflow."""
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import Annotated

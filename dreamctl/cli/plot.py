@@ -1,7 +1,5 @@
 """dreamctl plot: pictures from stored runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

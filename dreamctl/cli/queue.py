@@ -1,7 +1,5 @@
 """Commands on sweeps and their runs: status, pause, resume, retry, logs, rm."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -222,5 +220,5 @@ def rm(
         print_json(_listed(runs))
 
 
-def _listed(runs: Sequence[Run]) -> list[dict[str, str]]:
+def _listed(runs: "Sequence[Run]") -> list[dict[str, str]]:
     return [{"id": run.id, "name": run.name} for run in runs]

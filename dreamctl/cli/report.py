@@ -1,7 +1,5 @@
 """dreamctl report: what the runs of a home say, on one page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

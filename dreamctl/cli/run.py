@@ -1,7 +1,5 @@
 """dreamctl run: train one agent."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """dreamctl show: all that is known of one run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any
 

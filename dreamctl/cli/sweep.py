@@ -1,7 +1,5 @@
 """dreamctl sweep: an experiment as a queue of runs."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Generator
 from contextlib import suppress
@@ -146,7 +144,7 @@ def sweep(
         raise RunFailed(f"{failed} run(s) of sweep {plan.name} failed: dreamctl status {plan.name}, then {again}")
 
 
-def _dry_run(store: Store, title: str, cells: list[RunSpec], json: bool) -> None:
+def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> None:
     from collections import Counter
 
     from dreamctl.jobs.estimate import estimate
@@ -182,7 +180,7 @@ def _dry_run(store: Store, title: str, cells: list[RunSpec], json: bool) -> None
     out.print(f"measured on: {cost.source}" if todo else "nothing to do")
 
 
-def _cell(cell: RunSpec, run: Any) -> dict[str, Any]:
+def _cell(cell: "RunSpec", run: Any) -> dict[str, Any]:
     config = cell.config
     return {
         "task": cell.task,
@@ -199,7 +197,7 @@ def _cell(cell: RunSpec, run: Any) -> dict[str, Any]:
     }
 
 
-def _watch(scheduler: Scheduler | Cluster, failures: Failures, notify: str | None) -> None:
+def _watch(scheduler: "Scheduler | Cluster", failures: "Failures", notify: str | None) -> None:
     """Let a scheduler work until it is done, telling of runs that fail.
 
     Ctrl-C stops the workers with a checkpoint, a second one kills them.
@@ -232,7 +230,7 @@ def _watch(scheduler: Scheduler | Cluster, failures: Failures, notify: str | Non
     views.close()
 
 
-def _live(scheduler: Scheduler | Cluster) -> Generator[None, None, None]:
+def _live(scheduler: "Scheduler | Cluster") -> Generator[None, None, None]:
     from rich.live import Live
     from sqlalchemy.exc import OperationalError
 
@@ -245,7 +243,7 @@ def _live(scheduler: Scheduler | Cluster) -> Generator[None, None, None]:
             yield
 
 
-def _lines(scheduler: Scheduler | Cluster) -> Generator[None, None, None]:
+def _lines(scheduler: "Scheduler | Cluster") -> Generator[None, None, None]:
     """Without a terminal: a line for each run that begins or ends."""
     from sqlalchemy.exc import OperationalError
 

@@ -1,7 +1,5 @@
 """dreamctl sync: copy the run database to MLflow."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Annotated
 

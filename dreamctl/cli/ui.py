@@ -1,7 +1,5 @@
 """dreamctl ui: the MLflow UI."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -37,12 +37,12 @@ def test_light_commands_import_nothing_heavy(home, command):
 
 
 def test_help_imports_no_database():
-    code = "import sys; import dreamctl.cli; print([m for m in ('sqlalchemy', 'rich') if m in sys.modules])"
+    code = "import sys; import dreamctl.cli; print([m for m in ('sqlalchemy', 'sqlite3', 'rich') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_help_takes_little_more_than_a_bare_typer_app(tmp_path):
-    """Medians of CPU seconds, runs interleaved. 28 commands against two: 1.9 times as long, when this was written."""
+    """Medians of CPU seconds, runs interleaved. 28 commands against two: 1.7 times as long, when this was written."""
     bare = tmp_path / "bare.py"
     bare.write_text(
         "import typer\napp = typer.Typer(rich_markup_mode=None)\n"
@@ -56,7 +56,7 @@ def test_help_takes_little_more_than_a_bare_typer_app(tmp_path):
             subprocess.run([sys.executable, *command, "--help"], capture_output=True, check=True)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             times[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert statistics.median(times["dreamctl"]) <= 2.5 * statistics.median(times["bare"]), times
+    assert statistics.median(times["dreamctl"]) <= 2.0 * statistics.median(times["bare"]), times
 
 
 BAD = [
