@@ -296,6 +296,16 @@ PRESETS = {
 }
 
 
+# What a run that goes on from another's checkpoint keeps: what the stored episodes are, the networks' shapes and
+# functions, and what counts updates. Everything else may change.
+INHERITED = (
+    *("method", "objective", "episode_length", "action_repeat", "image_size", "render", "seed_episodes"),
+    *("overlap", "updates", "pretrain_updates"),
+    *("deterministic", "stochastic", "hidden", "min_std", "depth", "units", "reward_layers", "value_layers"),
+    *("action_layers", "action_mean_scale", "action_init_std", "action_min_std", "slow_value_every"),
+)
+
+
 def make(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> Config:
     """The configuration of a preset, the method's own values in place of the preset's, and some fields changed.
 

@@ -43,10 +43,11 @@ class Optimizer:
         return norm
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take on what `adam.state_dict` gave, on any device."""
+        """Take on the moments of what `adam.state_dict` gave; rate, epsilon and device stay ours."""
+        ours = [{key: group[key] for key in ("lr", "eps", "capturable")} for group in self.adam.param_groups]
         self.adam.load_state_dict(state)
-        for group in self.adam.param_groups:  # Adam keeps the other device's, with which a GPU could not record
-            group["capturable"] = self.on_gpu
+        for group, mine in zip(self.adam.param_groups, ours, strict=True):
+            group |= mine
 
 
 class Noise(NamedTuple):

@@ -6,7 +6,6 @@ All that a run needs to go on is in a checkpoint and the episodes on disk; every
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections import defaultdict
@@ -20,7 +19,7 @@ import torch
 
 from agent import checkpoints, seeds, tasks
 from agent.collector import Collector, Job
-from agent.config import Config
+from agent.config import INHERITED, Config
 from agent.device import tune
 from agent.dreamer import Dreamer
 from agent.environment import Environment
@@ -61,14 +60,18 @@ def train(
     recorder: Recorder,
     device: str = "cpu",
     resume: Path | None = None,
+    fork: bool = False,
 ) -> str:
-    """Train an agent in `folder`, from the start or from the checkpoint `resume`; returns "finished" or "stopped"."""
+    """Train an agent in `folder`, from the start or from the checkpoint `resume`; returns "finished" or "stopped".
+
+    fork: the checkpoint is another run's.
+    """
     tune(device)
     choose_by_trial(device, 1 + (config.overlap + 1 if config.overlap else 0))
     run = Run(task, config, seed, folder, recorder, device)
     try:
         if resume:
-            run.restore(resume)
+            run.restore(resume, fork)
         run.algorithm_1()
     except Stop:
         run.save()
@@ -244,16 +247,18 @@ class Run:
         )
         self.recorder.checkpoint(self.env_steps, self.updates, path)
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path, fork: bool = False) -> None:
         """Go on from a checkpoint of this task, config and seed; only the length of the run may differ.
 
+        From another run's, with `fork`, all but the task and the fields `INHERITED` may.
         Raises `DamagedEpisode` where episodes that it was learned from are not what they were; of those only seed
         episodes can be played again without the parameters of their time.
         """
         content = checkpoints.load(path, str(self.agent.device))
-        content["config"] = dataclasses.replace(content["config"], steps=self.config.steps)
-        for name, mine in (("task", self.task.name), ("seed", self.seed), ("config", self.config)):
-            if content[name] != mine:
+        mine = {"task": self.task.name, "seed": self.seed} | self.config.to_dict()
+        theirs = {"task": content["task"], "seed": content["seed"]} | content["config"].to_dict()
+        for name in ("task", *INHERITED) if fork else mine.keys() - {"steps"}:
+            if theirs[name] != mine[name]:
                 raise checkpoints.CheckpointError(f"checkpoint {path} belongs to another run: its {name} differs")
         self.replay.load(content["episodes"], content.get("digests", ()), self.seed_episode)
         self.agent.load_state_dict(content["agent"])

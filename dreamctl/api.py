@@ -66,9 +66,10 @@ class Home:
         rows = []
         for run in self._runs(where):
             own = {key: getattr(run, key) for key in (*_COLUMNS, *_MORE, *_TIMES)}
+            own["parent"] = run.parent and run.parent["id"]
             rows.append(own | {key: value for key, value in run.config.items() if key not in own})
         if not rows:
-            return pd.DataFrame(columns=[*_COLUMNS, *_MORE, *_TIMES])
+            return pd.DataFrame(columns=[*_COLUMNS, *_MORE, *_TIMES, "parent"])
         table = pd.DataFrame(rows)
         for key in _TIMES:
             table[key] = pd.to_datetime(table[key], unit="s", utc=True)
@@ -116,15 +117,15 @@ class Home:
 
         by: fields of runs or of their configs that make groups; the runs of one differ in their seeds alone. width: of
         a bin, environment steps, the figures' by default. A row for each group and bin, with the right edge of the bin
-        (env_steps) and how many seeds have come to it. Raises `BadInput` when nothing has been evaluated, and for
-        groups that mix settings.
+        (env_steps) and how many seeds have come to it. Forks are left out. Raises `BadInput` when nothing has been
+        evaluated, and for groups that mix settings.
         """
         import pandas as pd
 
         from dreamctl.results import cells, curves
 
         groups: dict[tuple[Any, ...], list[Run]] = {}
-        for run in sorted(self._runs(where), key=lambda run: run.env_steps):
+        for run in sorted(self._unforked(where), key=lambda run: run.env_steps):
             if run.score is not None:
                 groups.setdefault(tuple(_value(run, key) for key in by), []).append(run)
         if not groups:
@@ -147,7 +148,7 @@ class Home:
         at: int | None = None,
         against: str | None = None,
     ) -> DataFrame:
-        """Groups of runs, best first, with what `dreamctl compare` prints of them. Raises `BadInput`.
+        """Groups of runs but forks, best first, with what `dreamctl compare` prints of them. Raises `BadInput`.
 
         Mean and difference are returns, the IQM is of returns / 1000; intervals are pairs.
         """
@@ -155,7 +156,7 @@ class Home:
 
         from dreamctl.results import comparison
 
-        found = comparison.compare(self._store, self._runs(where), by, at, against)
+        found = comparison.compare(self._store, self._unforked(where), by, at, against)
         columns = (
             *("mean", "mean_interval", "iqm", "interval", "difference", "difference_interval"),
             *("improvement", "improvement_interval", "p", "reference"),
@@ -209,6 +210,9 @@ class Home:
 
     def _runs(self, where: Sequence[str]) -> list[Run]:
         return narrow.fit(self._store.runs(), narrow.parse(where))
+
+    def _unforked(self, where: Sequence[str]) -> list[Run]:
+        return [run for run in self._runs(where) if run.parent is None]
 
 
 class Agent:

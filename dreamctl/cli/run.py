@@ -36,8 +36,14 @@ def run(
         typer.Option(
             "--from",
             metavar="RUN",
-            help="Task, seed and config of a stored run, from its beginning; --seed, --set change them.",
+            help="Task, seed and config of a stored run, which --seed and --set change.",
             autocompletion=completion.runs,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP", help="With --from: fork the run at this checkpoint: environment steps, latest or best."
         ),
     ] = None,
     device: Device = None,
@@ -69,20 +75,25 @@ def run(
     from dreamctl.cli.live import conclude, follow
     from dreamctl.cli.ls import summary
     from dreamctl.errors import BadInput, RunFailed
-    from dreamctl.jobs import launch, news, preflight, spec, worker
+    from dreamctl.jobs import forking, launch, news, preflight, spec, worker
     from dreamctl.store import open_store
 
     device = settings.get("device", device)
     news.check(notify)
     if resume is not None:
-        if task or preset or name or tag or config or from_ or seed is not None:
+        if task or preset or name or tag or config or from_ or checkpoint or seed is not None:
             raise BadInput("--resume continues a run as it is: give no task, preset, seed, config, name or tags")
         store = open_store(home, create=False)
         preflight.check(device, [store.find(resume).task])
         record = launch.resume(store, resume, set_ or [])
     else:
-        basis = spec.basis(config, open_store(home, create=False).find(from_) if from_ is not None else None, preset)
+        origin = open_store(home, create=False).find(from_) if from_ is not None else None
+        basis = spec.basis(config, origin, preset)
         wanted = spec.wanted(basis, task, seed, set_ or [], name, tag or [])
+        if checkpoint is not None:
+            if origin is None:
+                raise BadInput("--checkpoint needs the run that it belongs to: --from RUN")
+            wanted = forking.plan(open_store(home), origin, checkpoint, wanted)
         preflight.check(device, [wanted.task])
         store = open_store(home)
         for twin in store.runs(digest=wanted.digest):

@@ -50,6 +50,7 @@ def show(
             summary(record)
             | {
                 "config": record.config,
+                "parent": record.parent,
                 "packages": record.packages,
                 "folder": str(store.folder(record.id)),
                 "scalars": {name: {"step": p.step, "value": p.value} for name, p in scalars.items()},
@@ -63,7 +64,7 @@ def show(
         return
     from dreamctl.results import costs
 
-    spent = (costs.at_work(store.scalars(record.id, costs.RATE)) or [0.0])[-1]
+    spent = (costs.at_work(store.scalars(record.id, costs.RATE), record) or [0.0])[-1]
     job = f" (job {record.job})" if record.job else ""
     commit = f"{(record.git_commit or 'no git')[:10]}{' + changes' if record.git_dirty else ''}"
     _table(
@@ -72,6 +73,7 @@ def show(
             "run": f"{record.name} ({record.id})",
             "task": f"{record.task}, {record.method}, {record.objective}, seed {record.seed}",
             "preset": ", ".join((record.preset, *(f"{key}={value}" for key, value in from_preset(record).items()))),
+            "fork of": _origin(record.parent),
             "status": record.status + (f": {record.reason}" if record.reason else ""),
             "env steps": f"{progress(record.env_steps, record.steps)}, {record.updates:,} updates",
             "score": f"{number(record.score)} (best {number(record.best_score)})",
@@ -98,7 +100,7 @@ def show(
     if checkpoints:
         _table("checkpoints", {f"{c.env_steps:,}": f"{c.path}  {c.bytes / 2**20:.1f} MiB" for c in checkpoints})
     where = " --recorded" if recorded else home_option(home)
-    commands = [command for command in _NEXT[record.status] if not recorded or "plot" in command]
+    commands = [command for command in _NEXT.get(record.status, ()) if not recorded or "plot" in command]
     console().print("\nnext", style="bold")
     for command in commands:
         typer.echo(f"{command.format(record.name)}{where}")
@@ -120,6 +122,15 @@ def _curve(evaluations: Sequence[Any]) -> str:
         return ""
     means = [evaluation.mean for evaluation in trained]
     return f"{sparkline(means)} {min(means):.1f} to {max(means):.1f}, until {steps(trained[-1].env_steps)} env steps"
+
+
+def _origin(parent: dict[str, Any] | None) -> str:
+    """What a fork goes on from; nothing for other runs."""
+    if parent is None:
+        return ""
+    changed = ", ".join(f"{key}={value}" for key, value in parent["changed"].items())
+    there = f"{parent['name']} ({parent['id']}), seed {parent['seed']}, at {parent['env_steps']:,} env steps"
+    return there + (f", there {changed}" if changed else "")
 
 
 def _fields(row: Any, names: str) -> dict[str, Any]:

@@ -25,6 +25,11 @@ def newest_first(store: Store, run: Run) -> Iterator[tuple[Path, bool]]:
         yield path, path.is_file() and sha256(path) == checkpoint.sha256
 
 
+def is_parents(run: Run, path: Path) -> bool:
+    """Whether a checkpoint of a run is the one that it was forked from."""
+    return run.parent is not None and sha256(path) == run.parent["sha256"]
+
+
 def best(store: Store, run: Run) -> Checkpoint | None:
     """The checkpoint of the best evaluation among those that are kept (the newest of equals).
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent import tasks
 from dreamctl.errors import BadInput
+from dreamctl.jobs import forking
 from dreamctl.jobs.files import sha256
 from dreamctl.jobs.spec import RunSpec, with_steps
 from dreamctl.store import Run, Store
@@ -22,7 +23,7 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2*
 
 
 def submit(store: Store, spec: RunSpec) -> Run:
-    """Store a run, queued, and make its folder."""
+    """Store a run, queued, and make its folder; a fork gets what it goes on from. Raises `BadInput`."""
     run = store.create_run(
         task=spec.task,
         seed=spec.seed,
@@ -33,9 +34,16 @@ def submit(store: Store, spec: RunSpec) -> Run:
         tags=spec.tags,
         label=spec.label,
         packages=sources(spec.task),
+        parent=spec.parent,
     )
     store.workplace(run.id)
     _write_config(store, run)
+    if spec.parent:
+        try:
+            forking.inherit(store, run)
+        except BaseException:  # what has begun halfway would never end
+            store.remove(run.id)
+            raise
     return run
 
 

@@ -45,6 +45,8 @@ def pace(store: Store, run: Run) -> Pace:
         taken = [seconds for seconds in taken if seconds <= _PAUSE * statistics.median(taken)]
         iteration = statistics.fmean(taken)
         left = to_play * iteration - min(since, iteration)
+    elif learning and learning[0].step > config.seed_episodes * length:  # the first episode of a fork
+        return Pace(None, None)
     else:  # the first iteration, in which there may be more updates
         update = since / run.updates
         iteration = update * config.updates + playing

@@ -1,4 +1,4 @@
-"""What a run is: a task, a config and a seed. Their digest is its identity."""
+"""What a run is: a task, a config and a seed, of a fork also its checkpoint. Their digest is its identity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from dreamctl.store.identity import NAME, digest
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run to be: validated, not yet stored. Preset, name, tags and label say nothing of what it does."""
+    """A run to be: validated, not yet stored. Preset, name, tags and label say nothing of what it does.
+
+    parent: of a fork, see `store.columns.Parent`.
+    """
 
     task: str
     seed: int
@@ -27,11 +30,13 @@ class RunSpec:
     name: str | None = None
     tags: tuple[str, ...] = ()
     label: str = ""
+    parent: Mapping[str, Any] | None = None
 
     @property
     def digest(self) -> str:
         """Two runs with one digest do the same."""
-        return digest(self.task, self.seed, self.config.to_dict())
+        checkpoint = self.parent["sha256"] if self.parent else None
+        return digest(self.task, self.seed, self.config.to_dict(), checkpoint)
 
 
 def parse(
@@ -142,7 +147,7 @@ def with_steps(run: Run, settings: Sequence[str]) -> RunSpec:
         raise BadInput(str(error)) from error
     if given and config.steps <= run.env_steps:
         raise BadInput(f"run {run.name} has {run.env_steps} environment steps already: give it more than that")
-    return RunSpec(run.task, run.seed, config, run.preset or "", run.name, tuple(run.tags))
+    return RunSpec(run.task, run.seed, config, run.preset or "", run.name, tuple(run.tags), parent=run.parent)
 
 
 def pairs(settings: Sequence[str], option: str = "--set") -> dict[str, str]:

@@ -234,9 +234,10 @@ def _work(
 def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     """Train from the newest checkpoint on that is whole, as are its episodes; how it ended: finished or stopped.
 
-    Without one the run starts again, and being deterministic loses nothing but time.
+    Without one the run starts again, and being deterministic loses nothing but time; a fork cannot.
     """
     from agent import training
+    from agent.checkpoints import CheckpointError
     from agent.config import Config
     from agent.device import resolve
     from agent.replay import DamagedEpisode
@@ -248,9 +249,11 @@ def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
             _print(f"warning: checkpoint {checkpoint} is missing or corrupt: going back to one before it")
             continue
         try:
-            return train(folder, recorder, where, checkpoint)
+            return train(folder, recorder, where, checkpoint, files.is_parents(run, checkpoint))
         except DamagedEpisode as error:
             _print(f"warning: {error}: going back to a checkpoint before it")
+    if run.parent:
+        raise CheckpointError("the checkpoint it was forked from, or an episode, is missing or damaged: fork again")
     return train(folder, recorder, where)
 
 
@@ -262,7 +265,7 @@ def _reason(error: Exception) -> str:
 
 def _print(text: str) -> None:
     with suppress(OSError):  # the log may be on a full disk
-        print(text, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:

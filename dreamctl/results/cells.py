@@ -57,7 +57,7 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
         raise BadInput(f"this figure is of one method, not of {', '.join(choice.methods)}: choose one")
     if choice.sweep is not None:
         return _of_sweep(store, axes, choice, tasks)
-    stored = _evaluated(store.runs(), choice)
+    stored = _evaluated([run for run in store.runs() if run.parent is None], choice)
     preset = choice.preset or only_preset(stored)
     panels = choice.tasks or (tuple(tasks) if tasks else None)
     sweep = Request(panels, choice.methods, None, preset).on(BUILT_IN[name][1])
@@ -129,6 +129,10 @@ def come(run: Run) -> int:
 
 def must_agree(runs: Sequence[Run], what: str = "line") -> None:
     """Raises `BadInput` when the runs of one line, point or group differ in more than their seeds."""
+    if len({str(fork(run)) for run in runs}) > 1:
+        raise BadInput(
+            f"runs of one {what} were forked at different environment steps, or only some of them: name some"
+        )
     differ = {k for run in runs for k in run.config if run.config[k] != runs[0].config.get(k)} - WATCHING
     keys = sorted(differ, key=lambda key: (key not in ("method", "objective"), key))
     if keys:
@@ -136,6 +140,13 @@ def must_agree(runs: Sequence[Run], what: str = "line") -> None:
             f"runs of one {what} differ in {', '.join(keys)}: make a {what} for each value (--by {keys[0]}) "
             "or choose the runs of one sweep (--sweep NAME)"
         )
+
+
+def fork(run: Run) -> tuple[int, Mapping[str, Any]] | None:
+    """Where a fork goes on and what it changed there, which sets its scores apart; None for other runs."""
+    if run.parent is None:
+        return None
+    return run.parent["env_steps"], {key: old for key, old in run.parent["changed"].items() if key not in WATCHING}
 
 
 def only_preset(runs: Sequence[Run]) -> str:

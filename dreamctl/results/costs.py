@@ -12,6 +12,11 @@ RATE = "time/env_steps_per_second"  # mean since the attempt began, recorded wit
 _PAUSE = 3  # so many times as long as the rate lets expect: between two points the run was not at work
 
 
+def forked_at(run: Run) -> int:
+    """Environment steps that a fork did not take itself."""
+    return run.parent["env_steps"] if run.parent else 0
+
+
 def hours_per_million(rate: float | None) -> float | None:
     """Hours per 1e6 environment steps, from environment steps per second."""
     return 1e6 / rate / 3600 if rate else None
@@ -22,20 +27,20 @@ def rates(store: Store, runs: Iterable[Run]) -> dict[str, float]:
     found = {}
     for run in runs:
         points = store.scalars(run.id, RATE)
-        seconds = at_work(points)
+        seconds, first = at_work(points, run), forked_at(run)
         if seconds and seconds[-1] > 0:
-            found[run.id] = points[-1].step / seconds[-1]
+            found[run.id] = (points[-1].step - first) / seconds[-1]
     return found
 
 
-def at_work(points: Sequence[Point]) -> list[float]:
-    """Seconds of work that a run had taken by each point of `RATE`, the sum over all its attempts.
+def at_work(points: Sequence[Point], run: Run) -> list[float]:
+    """Seconds of work that a run had taken by each of its points of `RATE`, the sum over all its attempts.
 
     It is the time between two recorded points or, where an attempt ended between them, what the next one's rate makes
     of their steps. Neither the time between attempts is in it nor work that was lost with a killed one and done again.
     """
     spent, seconds = [], 0.0
-    step, clock = 0, None
+    step, clock = forked_at(run), None
     for point in points:
         expected = (point.step - step) / point.value if point.value > 0 else 0.0
         passed = expected if clock is None else point.wall_time - clock

@@ -55,8 +55,11 @@ def progress(store: Store, run: Run, what: str) -> Points:
     points = store.scalars(run.id, "train/updates" if what == "updates" else costs.RATE)
     if not points:
         raise BadInput(f"{run.name} has no record of its {what}: --x steps")
-    values = [point.value for point in points] if what == "updates" else [s / 3600 for s in costs.at_work(points)]
-    return np.array([0, *(point.step for point in points)], np.int64), np.array([0.0, *values])
+    if what == "updates":
+        values = [run.parent["updates"] if run.parent else 0, *(point.value for point in points)]
+    else:
+        values = [0, *(seconds / 3600 for seconds in costs.at_work(points, run))]
+    return np.array([costs.forked_at(run), *(point.step for point in points)], np.int64), np.array(values, np.float64)
 
 
 def random_return(store: Store, runs: Sequence[Run]) -> float | None:

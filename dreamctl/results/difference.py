@@ -15,7 +15,9 @@ def differences(one: Run, other: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
     """{"config": {key: (one's, other's)}, "origin": ..., "result": ...}, only of what differs."""
     ours, theirs = ({name: getattr(run, name) for name in _WHAT} | run.config for run in (one, other))
     before, after = (
-        {name: getattr(run, name) for name in _WHERE} | {f"package {k}": v for k, v in run.packages.items()}
+        {name: getattr(run, name) for name in _WHERE}
+        | {"fork of": run.parent and f"{run.parent['name']} at {run.parent['env_steps']}"}
+        | {f"package {k}": v for k, v in run.packages.items()}
         for run in (one, other)
     )
     results = ({name: getattr(run, name) for name in _RESULT} for run in (one, other))

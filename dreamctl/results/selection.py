@@ -12,14 +12,14 @@ from dreamctl.store import Run, Store, where
 def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool = False) -> list[Run]:
     """The runs of those names, or all, that fit the choice. Raises `BadInput` for none, `UnknownRun`.
 
-    Without names they must be of one preset, unless `mixed`.
+    Without names they must be of one preset, unless `mixed`, and forks are left out.
     """
     if references:
         runs = [store.find(reference) for reference in references]
     elif choice.sweep is not None:
         runs = store.members(store.find_sweep(choice.sweep).id)
     else:
-        runs = store.runs()
+        runs = [run for run in store.runs() if run.parent is None]
     wanted = [run for run in where.fit(runs, where.parse(choice.where)) if _fits(run, choice)]
     if not wanted:
         some = "like that " if runs else ""

@@ -96,6 +96,26 @@ class Settings(Table):
         return DEFAULTS | super().process_result_value(value, dialect)
 
 
+class Parent(Table):
+    """What a fork goes on from; nothing for other runs.
+
+    id, name and seed of the run; env_steps, updates and sha256 of its checkpoint; changed: its values of the config
+    fields in which the fork differs.
+    """
+
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        if value is None:
+            return None
+        found = super().process_result_value(value, dialect)
+        if {key: type(part) for key, part in found.items()} != self._KEYS:
+            _refuse("the origin of a fork", value)
+        return found | {"changed": super().process_result_value(found["changed"], dialect)}
+
+    _KEYS = {"id": str, "name": str, "seed": int, "env_steps": int, "updates": int, "sha256": str, "changed": dict}
+
+
 class Texts(TypeDecorator[list[str]]):
     """A list of lines in JSON."""
 

@@ -14,12 +14,14 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"  # of a run or a sweep
 DEFAULTS = {f.name: f.default for f in fields(Config)}
 
 
-def digest(task: str, seed: int, config: Mapping[str, Any]) -> str:
-    """SHA-256 of task, seed and config: two runs with one digest do the same.
+def digest(task: str, seed: int, config: Mapping[str, Any], checkpoint: str | None = None) -> str:
+    """SHA-256 of task, seed and config, and of the checkpoint that a fork begins with (by its own SHA-256).
+
+    Two runs with one digest do the same.
 
     Fields at their defaults are left out: a field that is new in the program, its default meaning "as before", leaves
     the digests of stored runs as they are.
     """
     changed = {key: value for key, value in config.items() if value != DEFAULTS.get(key)}
-    content = {"task": task, "seed": seed, "config": changed}
+    content = {"task": task, "seed": seed, "config": changed} | ({"checkpoint": checkpoint} if checkpoint else {})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

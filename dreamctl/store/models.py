@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dreamctl.store.columns import Line, Lines, Number, Numbers, Settings, Table, Texts, Whole
+from dreamctl.store.columns import Line, Lines, Number, Numbers, Parent, Settings, Table, Texts, Whole
 
-HEAD = "0007"  # the newest migration; a test holds it to the migrations themselves
+HEAD = "0008"  # the newest migration; a test holds it to the migrations themselves
 
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
@@ -45,6 +45,7 @@ class Run(Base):
     digest: Mapped[str] = mapped_column(Line(64), index=True)  # of task, seed and config: the run's identity
     tags: Mapped[list[str]]
     note: Mapped[str | None] = mapped_column(Lines)
+    parent: Mapped[dict[str, Any] | None] = mapped_column(Parent(none_as_null=True))  # of a fork
 
     status: Mapped[str] = mapped_column(Line(10))
     reason: Mapped[str | None] = mapped_column(Lines)  # why it failed, one line

@@ -42,6 +42,7 @@ def of_run(run: Run) -> dict[str, str]:
         "preset": run.preset,
         "dreamctl.run": run.id,
         "dreamctl.digest": run.digest,
+        "fork_of": run.parent and f"{run.parent['name']} ({run.parent['id']}) at {run.parent['env_steps']} env steps",
     } | {f"tag.{tag}": "true" for tag in run.tags}
     return {key: str(value) for key, value in tags.items() if value is not None}
 

@@ -62,8 +62,9 @@ class Store(SweepQueue, Labels):
         tags: Sequence[str] = (),
         label: str = "",
         packages: Mapping[str, str] | None = None,
+        parent: Mapping[str, Any] | None = None,
     ) -> Run:
-        """A new run, queued. packages: versions beyond those of dreamctl's own.
+        """A new run, queued. packages: versions beyond those of dreamctl's own; parent: see `columns.Parent`.
 
         Without a name it is called task-method-sSEED (with the objective, if that is not reconstruction, and the
         label), and -2, -3, ... if that is taken. `BadInput` for a name that is taken.
@@ -90,7 +91,10 @@ class Store(SweepQueue, Labels):
                 digest=digest,
                 tags=list(tags),
                 status="queued",
+                parent=None if parent is None else dict(parent),
                 steps=config["steps"],
+                env_steps=parent["env_steps"] if parent else 0,
+                updates=parent["updates"] if parent else 0,
                 created_at=time.time(),
                 **origin,
             )
@@ -209,9 +213,9 @@ class Store(SweepQueue, Labels):
         return row
 
     def record_checkpoint(
-        self, run_id: str, attempt: int, *, path: str, env_steps: int, updates: int, bytes: int, sha256: str
+        self, run_id: str, attempt: int | None, *, path: str, env_steps: int, updates: int, bytes: int, sha256: str
     ) -> None:
-        """Keep note of a checkpoint file; one of the same path is replaced."""
+        """Keep note of a checkpoint file; one of the same path is replaced. attempt: None before there is a worker."""
         row = Checkpoint(
             run_id=run_id,
             path=path,
@@ -222,7 +226,8 @@ class Store(SweepQueue, Labels):
             created_at=time.time(),
         )
         with self._write() as session:
-            self._update(session, run_id, attempt, {"heartbeat_at": time.time()})
+            if attempt is not None:
+                self._update(session, run_id, attempt, {"heartbeat_at": time.time()})
             session.merge(row)
 
     def forget_checkpoint(self, run_id: str, path: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from agent import checkpoints, dreamer, tasks, training
-from agent.config import METHODS, OBJECTIVES, make
+from agent.config import INHERITED, METHODS, OBJECTIVES, make
 from agent.environment import Environment
 from tests.agent.conftest import DEVICES
 
@@ -211,6 +212,49 @@ def test_a_longer_run_goes_on_where_the_shorter_one_ended(whole, tmp_path):
 def test_another_runs_checkpoint_is_refused(whole, tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match="seed differs"):
         training.train(TASK, CONFIG, 6, tmp_path, Recorder(), resume=whole.files[-1])
+
+
+OTHERWISE = dict(  # another value of each field that a fork may change
+    **dict(steps=120, exploration_noise=0.1, explore_from="sample", evaluate_from="best", batch_size=3, batch_length=4),
+    **dict(eval_every=40, eval_episodes=2, final_episodes=1, checkpoint_every=40, kl_scale=0.5, free_nats=1.0),
+    **dict(free_nats_per="mean", model_lr=0.5, horizon=3, returns="n_step", n_step=2, discount=0.9, return_lambda=0.8),
+    **dict(discount_weights=True, value_lr=0.25, action_lr=0.125, candidates=10, elites=3, iterations=1),
+    **dict(precision="bfloat16", gradient_clip=1.0, adam_epsilon=1e-3),
+)
+
+
+def forked(whole, folder, seed=5, **changes):
+    """A fork of `whole` from its first checkpoint, in its folder's copy."""
+    shutil.copytree(whole.files[0].parents[1] / "episodes", folder / "episodes")
+    recorder = Recorder()
+    config = dataclasses.replace(CONFIG, **changes)
+    training.train(TASK, config, seed, folder, recorder, resume=whole.files[0], fork=True)
+    return recorder
+
+
+def test_a_fork_may_change_every_field_that_it_does_not_inherit(whole, tmp_path):
+    assert OTHERWISE.keys() | set(INHERITED) == {f.name for f in dataclasses.fields(CONFIG)}
+    assert not OTHERWISE.keys() & set(INHERITED)
+    forked(whole, tmp_path, seed=6, **OTHERWISE)
+    found = checkpoints.load(tmp_path / "checkpoints" / "0000000120-5.pt")
+    assert (found["seed"], found["config"]) == (6, dataclasses.replace(CONFIG, **OTHERWISE))
+    groups = {name: state["param_groups"][0] for name, state in found["agent"]["optimizers"].items()}
+    assert {name: (group["lr"], group["eps"]) for name, group in groups.items()} == {
+        "model": (0.5, 1e-3),
+        "value": (0.25, 1e-3),
+        "action": (0.125, 1e-3),
+    }
+
+
+def test_a_fork_that_changes_nothing_ends_as_its_parent_and_another_seed_goes_elsewhere(whole, tmp_path):
+    assert_same(parameters(forked(whole, tmp_path / "same").files[-1]), parameters(whole.files[-1]))
+    other = forked(whole, tmp_path / "other", seed=6)
+    assert other.values["train/return", 120] != whole.values["train/return", 120]
+
+
+def test_a_fork_keeps_what_it_inherits(whole, tmp_path):
+    with pytest.raises(checkpoints.CheckpointError, match="its units differs"):
+        forked(whole, tmp_path, units=3)
 
 
 def test_damaged_and_absent_checkpoints_are_named(whole, tmp_path):

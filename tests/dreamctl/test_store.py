@@ -189,6 +189,7 @@ def test_runs_of_an_older_sqlite_home_are_the_same_runs(tmp_path):
     older = {key: value for key, value in run.config.items() if key != "overlap"}
     with sqlite3.connect(tmp_path / "dreamctl.db") as database:
         database.execute("UPDATE run SET config = ?, digest = 'x'", [json.dumps(older)])
+        database.execute("ALTER TABLE run DROP COLUMN parent")
         database.execute("ALTER TABLE run DROP COLUMN note")
         database.execute("ALTER TABLE run DROP COLUMN job")
         database.execute("ALTER TABLE run DROP COLUMN process_space")
@@ -271,10 +272,15 @@ def test_migrations_keep_the_rows_of_every_table(tmp_path, revision):
             assert [old.execute(f"SELECT COUNT(*) FROM {name}").fetchone() for name in kept] == [(1,)] * len(kept)
 
 
+PARENT = dict(id="0123abcd", name="a", seed=1, env_steps=1, updates=1, sha256="x", changed={"horizon": 5})
+
+
 def filled(column):
     """Something for a column of a row; ids that refer to each other agree."""
     if column.name in ("config", "spec", "packages"):
         return {"steps": 1}
+    if column.name == "parent":
+        return PARENT
     if column.name == "digest":
         return digest("task", 1, {"steps": 1})
     if column.name in ("returns", "tags"):

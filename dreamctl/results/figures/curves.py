@@ -123,6 +123,7 @@ def _group(run: Run, varied: Mapping[tuple[str, ...], list[str]], presets: int, 
         rest = ", ".join(final.label_of(key, run.config[key]) for key in by if key not in ("method", "objective"))
         return Group(run.method, run.objective, rest)
     words = [run.preset] if presets > 1 else []
+    words += [f"forked at {run.parent['env_steps']:,}"] if run.parent else []
     words += [f"{key}={run.config[key]}" for key in varied[_kind(run)]]
     return Group(run.method, run.objective, ", ".join(words))
 
