@@ -32,9 +32,7 @@ def make(store: Store, name: str, choice: Choice) -> paper.Drawn:
     return paper.draw(store, name, choice)
 
 
-def draw_published(folder: Path, formats: Sequence[str], version: str) -> list[Path]:
-    """Draw what was published: Figure 6 and the curves of the released Dreamer."""
+def draw_published(folder: Path, formats: Sequence[str], version: str) -> dict[str, list[Path]]:
+    """Draw what was published: Figure 6 and the curves of the released Dreamer; returns the files of each."""
     published.check(version)
-    return [
-        path for name, make in paper.PUBLISHED.items() for path in paper.save(make(version), folder / name, formats)
-    ]
+    return {name: paper.save(make(version), folder / name, formats) for name, make in paper.PUBLISHED.items()}

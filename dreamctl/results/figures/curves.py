@@ -8,7 +8,7 @@ the presets `paper` and `official`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,22 +51,18 @@ def learning_curve(store: Store, run: Run, path: Path) -> None:
 
 def make(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: Choice) -> tuple[Any, list[lines.Row]]:
     """The figure of `draw`, and its rows of `lines.CURVES`."""
-    cells = grouped(store, runs, by, choice)
-    pen = lines.pen(store, list(cells.values()), replace(choice, show_seeds=True))
-    tasks = style.in_order({task for task, _, _ in cells})
-    groups = ordered({group for _, group, _ in cells})
-    labels = {group: label(group, groups) for group in groups}
-    looks = style.looks(list(labels.values()))
+    groups = grouped(store, runs, by, choice)
+    drawn = [run for by_task in groups.values() for members in by_task.values() for run in members]
+    pen = lines.pen(store, drawn, replace(choice, show_seeds=True))
+    tasks = style.in_order({run.task for run in drawn})
+    looks = style.looks(list(groups))
     figure, axes = style.panels(len(tasks), lines.X_LABELS[choice.x])
     rows: list[lines.Row] = []
     for axis, task in zip(axes, tasks, strict=True):
         axis.set_title(style.title(task))
-        for group in groups:
-            members = [
-                run for (t, g, _), run in sorted(cells.items(), key=lambda c: c[0][2]) if (t, g) == (task, group)
-            ]
-            rows += lines.line(axis, pen, members, (task, labels[group]), looks[labels[group]])
-        rows += _beside(axis, store, task, [run for (t, *_), run in cells.items() if t == task], choice)
+        for name, by_task in groups.items():
+            rows += lines.line(axis, pen, by_task.get(task, []), (task, name), looks[name])
+        rows += _beside(axis, store, task, [run for run in drawn if run.task == task], choice)
     style.curve_range(axes)
     style.legend(figure, axes, note=lines.note(rows, choice.version))
     return figure, rows
@@ -91,8 +87,8 @@ def _beside(axis: Any, store: Store, task: str, runs: Sequence[Run], choice: Cho
 
 def grouped(
     store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: Choice
-) -> dict[tuple[str, Group, int], Run]:
-    """{(task, group, seed): run} of the evaluated runs; of one that was done twice that which came further.
+) -> dict[str, dict[str, list[Run]]]:
+    """{label of a line: {task: its evaluated runs by seed}}, in the paper's order; of a run done twice the longer one.
 
     Raises `BadInput` when there is none, for an unknown field, and when runs of one line differ in more than seeds.
     """
@@ -106,12 +102,14 @@ def grouped(
         runs = [run for run in runs if come(run) >= asked]
         lines.require(runs, None)
     varied, presets = _varied(runs), len({run.preset for run in runs})
-    members: dict[tuple[str, Group], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.env_steps):
-        members.setdefault((run.task, _group(run, varied, presets, by)), []).append(run)
-    for same in members.values():
-        must_agree(same)
-    return {(task, group, run.seed): run for (task, group), same in members.items() for run in same}
+    members: dict[Group, dict[str, list[Run]]] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.env_steps)):
+        members.setdefault(_group(run, varied, presets, by), {}).setdefault(run.task, []).append(run)
+    for by_task in members.values():
+        for task, same in by_task.items():
+            must_agree(same)
+            by_task[task] = list({run.seed: run for run in same}.values())
+    return {label(group, list(members)): members[group] for group in sorted(members, key=_place)}
 
 
 def _group(run: Run, varied: Mapping[tuple[str, ...], list[str]], presets: int, by: tuple[str, ...] | None) -> Group:
@@ -140,11 +138,6 @@ def _varied(runs: Sequence[Run]) -> dict[tuple[str, ...], list[str]]:
         keys = sorted({key for config in configs for key in config} - WATCHING)
         found[kind] = [key for key in keys if len({config.get(key) for config in configs}) > 1]
     return found
-
-
-def ordered(groups: Iterable[Group]) -> list[Group]:
-    """Groups in the order of the paper."""
-    return sorted(groups, key=_place)
 
 
 def _place(group: Group) -> tuple[int, int, str]:

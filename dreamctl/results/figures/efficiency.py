@@ -39,34 +39,29 @@ def make(
     store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: Choice
 ) -> tuple[Any, list[Row], list[str]]:
     """The figure of `draw`, its rows and remarks."""
-    cells = curves.grouped(store, runs, by, choice)
-    pen = lines.pen(store, list(cells.values()), choice)
-    groups = curves.ordered({group for _, group, _ in cells})
-    of = {group: {} for group in groups}  # type: dict[curves.Group, dict[str, list[Run]]]
-    for (task, group, _), run in sorted(cells.items(), key=lambda cell: cell[0][2]):
-        of[group].setdefault(task, []).append(run)
-    tasks = set.intersection(*(set(by_task) for by_task in of.values()))
-    every = {task for task, _, _ in cells}
+    groups = curves.grouped(store, runs, by, choice)
+    pen = lines.pen(store, [run for by_task in groups.values() for same in by_task.values() for run in same], choice)
+    tasks = set.intersection(*(set(by_task) for by_task in groups.values()))
+    every = {task for by_task in groups.values() for task in by_task}
     if not tasks:
         raise BadInput("no task is in all of these lines: choose some that share one, --where FIELD=VALUE")
     notes = [f"not all lines have these tasks, they are left out: {', '.join(sorted(every - tasks))}"] * (
         every != tasks
     )
-    labels = {group: curves.label(group, groups) for group in groups}
-    looks = style.looks(list(labels.values()))
+    looks = style.looks(list(groups))
     figure, (axis,) = style.panels(1, lines.X_LABELS[choice.x])
     rows: list[Row] = []
-    for group in groups:
-        own = _curve(pen, {task: of[group][task] for task in sorted(tasks)})
-        rows += [(labels[group], *row) for row in own]
+    for name, by_task in groups.items():
+        own = _curve(pen, {task: by_task[task] for task in sorted(tasks)})
+        rows += [(name, *row) for row in own]
         steps, iqm, low, high, *_, x = (np.array(column, float) for column in zip(*own, strict=True))
-        look = looks[labels[group]]
-        (drawn,) = axis.plot(x, iqm, color=look.color, linewidth=1.2, label=labels[group])
+        look = looks[name]
+        (drawn,) = axis.plot(x, iqm, color=look.color, linewidth=1.2, label=name)
         drawn.set(marker=look.marker, markersize=2.5, markevery=max(1, len(x) // 5))
         axis.fill_between(x, low, high, color=look.color, alpha=0.15, linewidth=0)
     style.curve_range([axis])
     axis.set(ylim=(0, 1), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="IQM of scores / 1000")
-    seeds = [len(members) for by_task in of.values() for task, members in by_task.items() if task in tasks]
+    seeds = [len(members) for by_task in groups.values() for task, members in by_task.items() if task in tasks]
     note = f"{len(tasks)} task{'s' * (len(tasks) > 1)}, {style.seeds(seeds, 'IQM and 95 % interval')}"
     style.legend(figure, [axis], note=note)
     return figure, rows, notes

@@ -1,6 +1,7 @@
 """The paper's figures from a store whose true curves are the published ones (synthetic, for tests alone)."""
 
 import csv
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -366,8 +367,12 @@ def test_the_commands(store, tmp_path):
     assert done.returncode == 0 and [line.rsplit(".")[-1] for line in done.stdout.split()] == ["svg", "png", "csv"]
     assert "dreamctl sweep behavior" in done.stderr
     assert list(csv.DictReader((tmp_path / "figure7.csv").open()))
-    done = cli("plot", "all", "--out", tmp_path / "all", "--format", "png", home=store.home)
+    done = cli("plot", "all", "--out", tmp_path / "all", "--format", "png", "--json", home=store.home)
     assert done.returncode == 0, done.stderr
+    told = {drawn["figure"]: drawn for drawn in json.loads(done.stdout)}
+    assert told.keys() >= set(FIGURES) - {"figure5"}
+    assert told["figure7"]["files"] == {end: str(tmp_path / "all" / f"figure7.{end}") for end in ("png", "csv")}
+    assert any("dreamctl sweep behavior" in note for note in told["figure7"]["notes"])
     made = {path.stem for path in (tmp_path / "all").glob("*.png")}
     assert made >= set(FIGURES) - {"figure5"}
     enroll(store, "reach", cells("horizon", tasks=("walker_walk",), seeds="1"), {}, 2)
