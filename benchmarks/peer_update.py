@@ -29,6 +29,40 @@ def dreamctl(sizes: Sizes) -> Callable[[], Any]:
     return lambda: agent.update(batch, 1)
 
 
+def arithmetic(sizes: Sizes) -> Callable[[], Any]:
+    """As many floating-point operations as this project's update has, in square matrix products and nothing else."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    update, side = dreamctl(sizes), 512
+    with FlopCounterMode(display=False) as counter:
+        update()
+    products = max(1, round(counter.get_total_flops() / (2 * side**3)))
+    a, b, out = torch.randn(3, side, side).unbind()
+    print(f"{counter.get_total_flops() / 1e9:.2f} GFLOP an update", flush=True)
+    return lambda: [torch.mm(a, b, out=out) for _ in range(products)]
+
+
+def settings_of_sheeprl(sizes: Sizes) -> dict[str, Any]:
+    """What its command line takes for Dreamer V1 with the same layers everywhere, on the CPU."""
+    model = "algo.world_model."
+    return {
+        "exp": "dreamer_v1",
+        "env": "dmc",
+        "algo.horizon": sizes["horizon"],
+        "algo.dense_units": sizes["units"],
+        "algo.mlp_layers": 3,
+        model + "reward_model.mlp_layers": 3,
+        model + "stochastic_size": sizes["stochastic"],
+        model + "recurrent_model.recurrent_state_size": sizes["deterministic"],
+        model + "transition_model.hidden_size": sizes["hidden"],
+        model + "representation_model.hidden_size": sizes["hidden"],
+        model + "encoder.cnn_channels_multiplier": sizes["depth"],
+        "algo.per_rank_batch_size": sizes["batch_size"],
+        "algo.per_rank_sequence_length": sizes["batch_length"],
+        "algo.mlp_keys.encoder": "[]",
+    }
+
+
 def sheeprl(sizes: Sizes) -> Callable[[], Any]:
     """Dreamer V1 of sheeprl with the same layers everywhere."""
     import gymnasium
@@ -40,25 +74,8 @@ def sheeprl(sizes: Sizes) -> Callable[[], Any]:
     from sheeprl.algos.dreamer_v1.dreamer_v1 import train
     from sheeprl.utils.utils import dotdict
 
-    batch, length, side, hidden = (sizes[k] for k in ("batch_size", "batch_length", "image_size", "hidden"))
-    model = "algo.world_model."
-    overrides = {
-        "exp": "dreamer_v1",
-        "env": "dmc",
-        "algo.horizon": sizes["horizon"],
-        "algo.dense_units": sizes["units"],
-        "algo.mlp_layers": 3,
-        model + "reward_model.mlp_layers": 3,
-        model + "stochastic_size": sizes["stochastic"],
-        model + "recurrent_model.recurrent_state_size": sizes["deterministic"],
-        model + "transition_model.hidden_size": hidden,
-        model + "representation_model.hidden_size": hidden,
-        model + "encoder.cnn_channels_multiplier": sizes["depth"],
-        "algo.per_rank_batch_size": batch,
-        "algo.per_rank_sequence_length": length,
-        "algo.mlp_keys.encoder": "[]",
-        "metric.log_level": 0,
-    }
+    batch, length, side = (sizes[k] for k in ("batch_size", "batch_length", "image_size"))
+    overrides = settings_of_sheeprl(sizes) | {"metric.log_level": 0}
     with hydra.initialize_config_module("sheeprl.configs", version_base="1.3"):
         composed = hydra.compose("config", [f"{key}={value}" for key, value in overrides.items()])
         config = dotdict(OmegaConf.to_container(composed, resolve=True))
@@ -181,13 +198,14 @@ def torchrl(sizes: Sizes) -> Callable[[], Any]:
     return update
 
 
-PEERS = {"dreamctl": dreamctl, "sheeprl": sheeprl, "torchrl": torchrl}
+OURS = {"dreamctl": dreamctl, "arithmetic": arithmetic}
+PEERS = {"sheeprl": sheeprl, "torchrl": torchrl}
 
 
 def main() -> None:
     name, sizes, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    update = PEERS[name](json.loads(sizes))
+    update = (OURS | PEERS)[name](json.loads(sizes))
     update()
     print("ready", flush=True)
     for _ in sys.stdin:

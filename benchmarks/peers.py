@@ -3,6 +3,7 @@
 Makes a virtual environment with the peers from the package index (`--environment`, some minutes the first time), starts
 one process for each implementation and lets them make updates in turn, so that a busy machine slows all of them.
 Medians of wall time and of CPU time; where other processes take the cores, look at the second.
+"arithmetic" is what float32 alone costs: the operations of our update, counted, as large matrix products.
 All have the same images, layers, batch and horizon. The peers' convolutions need images of 64x64, so `tiny` is timed
 with these here, for all.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import describe
-from benchmarks.peer_update import PEERS
+from benchmarks.peer_update import OURS, PEERS
 from benchmarks.update import SIZES
 
 ROOT = Path(__file__).parents[1]
@@ -47,10 +48,10 @@ def measure(size: str, threads: int, repeat: int, python: Path) -> dict[str, dic
     sizes = {name: getattr(SIZES[size], name) for name in FIELDS} | {"image_size": 64}
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads), PYTHONWARNINGS="ignore")
     processes: dict[str, subprocess.Popen[str]] = {}
-    times: dict[str, list[list[float]]] = {name: [] for name in PEERS}
+    times: dict[str, list[list[float]]] = {name: [] for name in OURS | PEERS}
     try:
-        for name in PEERS:
-            mine = name == "dreamctl"
+        for name in OURS | PEERS:
+            mine = name in OURS
             script = ["-m", "benchmarks.peer_update"] if mine else [str(ROOT / "benchmarks" / "peer_update.py")]
             command = [sys.executable if mine else str(python), *script, name, json.dumps(sizes), str(threads)]
             pipe = subprocess.PIPE
@@ -95,14 +96,15 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"machine": machine, "peers": PACKAGES, "seconds": results}, indent=2))
         return
-    print(f"{machine}; {', '.join(PACKAGES)}\n\n{'size':8}{'':6}" + "".join(f"{name:>12}" for name in PEERS), end="")
-    print("   ours / best")
+    names = [*OURS, *PEERS]
+    print(f"{machine}; {', '.join(PACKAGES)}\n\n{'size':8}{'':6}" + "".join(f"{name:>12}" for name in names), end="")
+    print("   ours / best   arithmetic / best")
     for size, each in results.items():
         for clock in ("wall", "cpu"):
-            seconds = {name: each[name][clock] for name in PEERS}
-            best = min(value for name, value in seconds.items() if name != "dreamctl")
+            seconds = {name: each[name][clock] for name in names}
+            best = min(seconds[name] for name in PEERS)
             print(f"{size:8}{clock:6}" + "".join(f"{1000 * value:10.1f}ms" for value in seconds.values()), end="")
-            print(f"{seconds['dreamctl'] / best:14.2f}")
+            print(f"{seconds['dreamctl'] / best:14.2f}{seconds['arithmetic'] / best:20.2f}")
 
 
 if __name__ == "__main__":

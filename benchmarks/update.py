@@ -35,8 +35,11 @@ SIZES: dict[str, Config] = {
 }
 
 
-def measure(config: Config, device: str, repeat: int, compiled: bool = False) -> dict[str, float]:
+def measure(
+    config: Config, device: str, repeat: int, compiled: bool = False, cpu_time: bool = False
+) -> dict[str, float]:
     """Median seconds of an update in each way."""
+    clock = time.process_time if cpu_time else time.perf_counter
     agent = Dreamer(config, ACTIONS, 0, device)
     plain = PlainDreamer(agent)
     batch = random_batch(config, device)
@@ -54,9 +57,9 @@ def measure(config: Config, device: str, repeat: int, compiled: bool = False) ->
     times: dict[str, list[float]] = {name: [] for name in ways}
     for index in range(repeat + 4):  # four to warm up, and on a GPU to record
         for name, update in ways.items():
-            start = time.perf_counter()
+            start = clock()
             update(index)["model/loss"].item()  # waits for the device
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return {name: statistics.median(values[4:]) for name, values in times.items()}
 
 
@@ -74,12 +77,16 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeat", type=int, default=10)
     parser.add_argument("--compiled", action="store_true", help="also by torch.compile (needs a compiler)")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="not wall time: on a machine that is used by others, too"
+    )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     device = resolve(arguments.device)
     tune(device)
     sizes = arguments.size or list(SIZES)
-    results = {size: measure(SIZES[size], device, arguments.repeat, arguments.compiled) for size in sizes}
+    how = (device, arguments.repeat, arguments.compiled, arguments.cpu_time)
+    results = {size: measure(SIZES[size], *how) for size in sizes}
     machine = describe(device)
     if arguments.json:
         print(json.dumps({"machine": machine, "seconds": results}, indent=2))

@@ -8,9 +8,11 @@ import sys
 import pytest
 
 from benchmarks.changes import CHANGES
+from benchmarks.peer_training import PRINTED, Episode, Printer, configuration, rates
+from benchmarks.peer_update import OURS
 
 COMMANDS = {
-    "update": ["--size", "tiny", "--repeat", "1"],
+    "update": ["--size", "tiny", "--repeat", "1", "--cpu-time"],
     "agreement": ["--size", "tiny", "--updates", "2"],
     "changes": ["--size", "tiny", "--repeat", "1"],
     "replay": ["--preset", "smoke", "--episodes", "3", "--repeat", "2"],
@@ -39,11 +41,25 @@ def test_a_benchmark_measures(name):
             assert result["env_steps_per_second"] > 0 and result["phases"]["update"] > 0
 
 
-def test_the_update_that_peers_are_compared_with():
-    """One line asks for one update and gets its wall and CPU time."""
+@pytest.mark.parametrize("name", OURS)
+def test_the_update_that_peers_are_compared_with(name):
+    """One line asks for one update and gets its wall and CPU time; "arithmetic" says first what it counted."""
     sizes = dict(batch_size=2, batch_length=3, horizon=2, deterministic=4, stochastic=2, hidden=4, units=4, depth=2)
-    command = [sys.executable, "-m", "benchmarks.peer_update", "dreamctl", json.dumps(sizes), "1"]
+    command = [sys.executable, "-m", "benchmarks.peer_update", name, json.dumps(sizes), "1"]
     done = subprocess.run(command, input="\n\n", capture_output=True, text=True, check=True)
-    ready, *updates = done.stdout.splitlines()
-    assert ready == "ready" and len(updates) == 2
-    assert all(float(seconds) > 0 for line in updates for seconds in line.split())
+    *counted, ready, first, second = done.stdout.splitlines()
+    assert ready == "ready" and len(counted) == (name == "arithmetic")
+    assert all(float(seconds) > 0 for line in (first, second) for seconds in line.split())
+
+
+def test_trainings_side_by_side(capsys):
+    """Ours prints what is read of sheeprl; the rate leaves out the seed episodes and the first one after them."""
+    Printer().scalars(7000, {"train/return": 12.5, "train/updates": 200})
+    Printer().scalars(7000, {"train/return": 1.0})  # a random episode
+    (line,) = capsys.readouterr().out.splitlines()
+    match = PRINTED.search(line)
+    assert int(match[1]) * configuration().action_repeat == 7000 and float(match[2]) == 12.5
+    assert PRINTED.search("Rank-0: policy_step=250, reward_env_0=39.862058346246094")
+    ends = [(1000, 1, 1), (2000, 2, 2), (3000, 10, 5), (4000, 20, 9), (5000, 30, 13)]
+    episodes = [Episode("dreamctl", steps, seconds, cpu, 0.0) for steps, seconds, cpu in ends]
+    assert rates(episodes, seed_steps=2000) == (100, 250)
