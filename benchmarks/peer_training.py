@@ -114,7 +114,9 @@ def measure(minutes: float, python: Path) -> list[Episode]:
         for who, command in commands.items():
             with (Path(folder) / f"{who}.err").open("w") as errors:
                 pipe = subprocess.PIPE
-                process = subprocess.Popen(command, stdout=pipe, stderr=errors, text=True, cwd=folder, env=environment)
+                process = subprocess.Popen(
+                    command, stdout=pipe, stderr=errors, text=True, cwd=folder, env=environment, start_new_session=True
+                )  # Linux shares cores out between sessions, so a busy machine gives both the same
             processes.append(process)
             readers.append(threading.Thread(target=_read, args=(who, process, start, config, found)))
             readers[-1].start()
@@ -152,9 +154,11 @@ def write(episodes: list[Episode], file: IO[str]) -> None:
     )
 
 
-def rates(episodes: list[Episode], seed_steps: int) -> tuple[float, float]:
-    """Environment steps in a second, and in a second of CPU time, of one trainer once it learns."""
+def rates(episodes: list[Episode], seed_steps: int) -> tuple[float, float] | None:
+    """Environment steps in a second, and in a second of CPU time, of one trainer once it learns; None if too few."""
     learning = [episode for episode in episodes if episode.env_steps > seed_steps]
+    if len(learning) < 2:
+        return None
     first, last = learning[0], learning[-1]
     steps = last.env_steps - first.env_steps
     return steps / (last.seconds - first.seconds), steps / (last.cpu_seconds - first.cpu_seconds)
@@ -188,8 +192,11 @@ def main() -> None:
             print(f"{mean:>12}{mine[-1].env_steps if mine else 0:10}", end="")
         print()
     for who in ("dreamctl", "sheeprl"):
-        wall, cpu = rates([e for e in episodes if e.who == who], config.seed_episodes * config.episode_length)
-        print(f"{who}: {wall:.1f} environment steps a second, {cpu:.1f} a second of CPU time")
+        found = rates([e for e in episodes if e.who == who], config.seed_episodes * config.episode_length)
+        if found is None:
+            print(f"{who}: no two episodes while learning; give it more --minutes")
+        else:
+            print(f"{who}: {found[0]:.1f} environment steps a second, {found[1]:.1f} a second of CPU time")
 
 
 if __name__ == "__main__":

@@ -63,3 +63,4 @@ def test_trainings_side_by_side(capsys):
     ends = [(1000, 1, 1), (2000, 2, 2), (3000, 10, 5), (4000, 20, 9), (5000, 30, 13)]
     episodes = [Episode("dreamctl", steps, seconds, cpu, 0.0) for steps, seconds, cpu in ends]
     assert rates(episodes, seed_steps=2000) == (100, 250)
+    assert rates(episodes, seed_steps=4000) is None
