@@ -1,8 +1,8 @@
-"""Episodes played beside training, in a process of their own.
+"""Playing episodes in separate processes, in parallel with training.
 
-With `overlap` N, an episode is played with the parameters of N iterations ago while the updates since then run: always
-the same parameters, however fast either side is, so that a run remains exactly repeatable. What is being played when a
-checkpoint is written is in it, as jobs with their parameters, and played again by whoever resumes.
+With `overlap` N, an episode is played with the parameters of N iterations ago, while the updates since then run. Which
+parameters those are does not depend on the speed of either side, so a run remains exactly repeatable. A checkpoint
+contains the jobs in progress with their parameters; a resumed run plays them again.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class Collector:
         theirs.close()
 
     def give(self, job: Job) -> None:
-        """Have a job played after those that were given before."""
+        """Queue a job."""
         self.jobs.append(job)
         if len(self.jobs) == 1:
             with self._alive():
                 self._pipe.send(job)
 
     def take(self, waiting: Callable[[], None]) -> Any:
-        """What the oldest job came to: an `Episode` or an `Assessment`. Calls `waiting` until it is there."""
+        """The result of the oldest job, an `Episode` or an `Assessment`. Calls `waiting` until it is there."""
         while not self._pipe.poll(_POLL):
             waiting()
         with self._alive():
@@ -78,11 +78,11 @@ class Collector:
 
     @property
     def ready(self) -> bool:
-        """Whether `take` would not wait."""
+        """Whether `take` would return at once."""
         return self._pipe.poll()
 
     def close(self) -> None:
-        """End the process, whatever it plays."""
+        """Kill the process, whatever it is playing."""
         self._process.kill()
         self._process.join()
 

@@ -43,7 +43,7 @@ class Optimizer:
         return norm
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take on the moments of what `adam.state_dict` gave; rate, epsilon and device stay ours."""
+        """Restore Adam's moments from its `state_dict`; rate, epsilon and device stay those of this optimiser."""
         ours = [{key: group[key] for key in ("lr", "eps", "capturable")} for group in self.adam.param_groups]
         self.adam.load_state_dict(state)
         for group, mine in zip(self.adam.param_groups, ours, strict=True):
@@ -146,7 +146,7 @@ class Dreamer:
         return Policy(self, generator, noise)
 
     def vector(self) -> Tensor:
-        """All parameters that acting depends on, as they are now, in one tensor on the CPU: [P] float32."""
+        """A copy of all parameters that acting depends on, in one tensor on the CPU: [P] float32."""
         return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters()]).cpu()
 
     def load_vector(self, vector: Tensor) -> None:

@@ -24,7 +24,7 @@ class Simulator(Protocol):
         """Start an episode that depends on nothing but the seed."""
 
     def step(self, action: np.ndarray) -> tuple[float, bool, bool]:
-        """One environment step: reward, whether the episode has come to its end, whether its time is up."""
+        """One environment step: reward, whether the episode has ended, whether its time is up."""
 
     def image(self) -> np.ndarray:
         """The present state, [S, S, 3] uint8."""

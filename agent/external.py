@@ -41,7 +41,7 @@ class External:
         self._observe(self.env.reset(seed=seed)[0])
 
     def step(self, action: np.ndarray) -> tuple[float, bool, bool]:
-        """One environment step: reward, whether the episode has come to its end, whether its time is up."""
+        """One environment step: reward, whether the episode has ended, whether its time is up."""
         image, reward, terminated, truncated, _ = self.env.step(action.astype(self.kind))
         self._observe(image)
         return float(reward), bool(terminated), bool(truncated) and not terminated

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever happens while they are written."""
+"""Writing files so that they are complete or absent, whatever happens meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking again for what fails for a while: a disk that is full, a database that is locked or away."""
+"""Retrying what fails temporarily: on a full disk, on a database that is locked or unreachable."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _PASSING = {
 
 
 def disk_may_recover(error: BaseException) -> bool:
-    """Whether a disk is full, over its quota, read-only or away: somebody may mend that."""
+    """Whether a disk is full, over its quota, read-only or gone, which somebody may fix."""
     return isinstance(error, OSError) and error.errno in _PASSING
 
 
 class Complaint:
-    """Says on stderr what goes wrong: when it begins or changes, once a minute while it lasts, and when it is over."""
+    """Reports a failure on stderr: when it begins or changes, once a minute while it lasts, and when it is over."""
 
     def __init__(self) -> None:
         self._trouble: str | None = None
         self._since = self._said = 0.0
 
     def begin(self, error: BaseException) -> None:
-        """It went wrong, perhaps again."""
+        """Report a failure, perhaps one that is known already."""
         now, trouble = time.monotonic(), _line(error)
         if self._trouble is None:
             self._since = now
@@ -43,7 +43,7 @@ class Complaint:
             _say(f"warning: {trouble}; nothing is lost, trying again{waited}")
 
     def end(self) -> None:
-        """It went well."""
+        """Report that the failure is over, if there was one."""
         if self._trouble is not None:
             _say(f"warning: over after {time.monotonic() - self._since:.0f} s: {self._trouble}")
             self._trouble = None

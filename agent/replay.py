@@ -68,8 +68,8 @@ class Replay:
     ) -> None:
         """Read the first `count` episodes back from disk (of a run that goes on).
 
-        digests: SHA-256 of their files, as far as they are on record. What is damaged is asked of `again`, by number,
-        and kept if it is what it was. Raises `DamagedEpisode`.
+        digests: SHA-256 of their files, as far as recorded. A damaged episode is requested from `again` by number, and
+        kept if its digest matches. Raises `DamagedEpisode`.
         """
         for index in range(self.episodes, count):
             digest = digests[index] if index < len(digests) else None

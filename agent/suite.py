@@ -47,7 +47,7 @@ class Suite:
         self.env.reset()
 
     def step(self, action: np.ndarray) -> tuple[float, bool, bool]:
-        """One environment step: reward, whether the episode has come to its end, whether its time is up."""
+        """One environment step: reward, whether the episode has ended, whether its time is up."""
         step = self.env.step(action)
         return step.reward or 0.0, step.last() and step.discount == 0, step.last() and step.discount != 0
 

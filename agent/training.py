@@ -227,7 +227,7 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint, named by environment steps and updates."""
-        self._means()  # what has come to nothing is not kept: a run goes on from its last good checkpoint
+        self._means()  # raises if one is not finite: the last good checkpoint stays the newest
         path = self.folder / "checkpoints" / f"{self.env_steps:010d}-{self.updates}.pt"
         checkpoints.save(
             path,
@@ -281,7 +281,7 @@ class Run:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Count the wall time of what is done inside."""
+        """Add the wall time of the block to a phase."""
         begin = time.perf_counter()
         yield
         self.seconds[phase] += time.perf_counter() - begin

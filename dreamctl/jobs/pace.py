@@ -26,7 +26,7 @@ class Pace(NamedTuple):
 
 
 def pace(store: Store, run: Run) -> Pace:
-    """Of a running run, from when its last episodes ended."""
+    """Rate and time left of a running run, from the times at which its last episodes ended."""
     config = Config.from_dict(run.config)
     length = config.episode_length
     done = run.env_steps // length

@@ -1,4 +1,4 @@
-"""Reading YAML files, of which nothing is known: a bound on their size, and one line for what is wrong with them."""
+"""Reading YAML files from anywhere: limited in size, and one line of error for whatever is wrong with them."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def parse(
 
 
 def check_name(name: str) -> None:
-    """Raises `BadInput` for what cannot be the name of a run."""
+    """Raises `BadInput` for an invalid name."""
     if not re.fullmatch(NAME, name):
         raise BadInput(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
 
@@ -151,7 +151,7 @@ def with_steps(run: Run, settings: Sequence[str]) -> RunSpec:
 
 
 def pairs(settings: Sequence[str], option: str = "--set") -> dict[str, str]:
-    """The settings "key=value" by key. Raises `BadInput`."""
+    """Settings "key=value" as a dictionary. Raises `BadInput`."""
     for setting in settings:
         if "=" not in setting:
             raise BadInput(f"{option} takes key=value, not {setting!r}")

@@ -1,4 +1,4 @@
-"""What users call runs: names, tags, notes. None of it says what a run does."""
+"""Names, tags and notes of runs. None of them affects what a run does."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ class Labels(Access):
                 run.tags = [tag for tag in dict.fromkeys([*run.tags, *add]) if tag not in remove]
 
     def annotate(self, run_id: str, note: str | None) -> None:
-        """Write something down of a run, in place of what was there; None takes it away."""
+        """Replace the note on a run; None removes it."""
         with self._write() as session:
             session.execute(update(Run).where(Run.id == run_id).values(note=note))

@@ -108,7 +108,7 @@ def _opened(origin: Path, folder: Path, total: Total) -> Access:
 
 
 def _enter(arrival: Arrival, folder: Path, copy: bool, say: Say) -> None:
-    """The files and the records of one run; a checkpoint that is not what is on record of it is left out."""
+    """Enter the files and records of one run, without checkpoints that do not match their recorded SHA-256."""
     source, run_id = arrival.source, arrival.row["id"]
     stage = folder / f"{run_id}.entering"
     for path in transfer.files(source, run_id, Part()):
@@ -129,7 +129,7 @@ def _enter(arrival: Arrival, folder: Path, copy: bool, say: Say) -> None:
 
 
 def _settle(stage: Path, arrival: Arrival) -> None:
-    """Move the files of a run to where they belong."""
+    """Move the files of a run into its folder."""
     folder = arrival.target.folder(arrival.id)
     stage.mkdir(exist_ok=True)
     if not folder.exists():

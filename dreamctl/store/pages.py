@@ -1,4 +1,4 @@
-"""What MLflow shows of experiments, runs and sweeps beside numbers: tags, and descriptions in Markdown."""
+"""Tags and descriptions (Markdown) of experiments, runs and sweeps in MLflow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VIEW = "?workflowType=machine_learning"  # or the UI shows what it has for langu
 
 
 def of_experiment(name: str) -> dict[str, str]:
-    """An experiment's tags: a task's, or that of the sweeps."""
+    """Tags of an experiment: that of a task, or of all sweeps."""
     about = "Sweeps: each is the parent of its runs." if name == SWEEPS else f"Runs of the task `{name}`."
     return {
         DESCRIPTION: f"{about} Steps are environment steps; `eval/return` is the score.",
@@ -26,7 +26,7 @@ def of_experiment(name: str) -> dict[str, str]:
 
 
 def of_run(run: Run) -> dict[str, str]:
-    """A run's tags when it is made there."""
+    """Tags of a run at its creation in MLflow."""
     tags = {
         "mlflow.runName": run.name,
         "mlflow.user": os.environ.get("USER", "dreamctl"),
@@ -48,7 +48,7 @@ def of_run(run: Run) -> dict[str, str]:
 
 
 def description(run: Run) -> str:
-    """How a run stands, in what it differs from its preset, and what to type next."""
+    """A run's status and score, its differences from the preset, and what to type next."""
     score = "no evaluation yet" if run.score is None else f"score **{run.score:.1f}** (best {run.best_score:.1f})"
     changed = ", ".join(f"`{key}={value}`" for key, value in from_preset(run).items() if key != "steps")
     lines = [
@@ -61,12 +61,12 @@ def description(run: Run) -> str:
 
 
 def place(experiment: str, run: str) -> str:
-    """Where the UI shows a run, from any of its pages."""
+    """The relative link to a run's page in the UI."""
     return f"#/experiments/{experiment}/runs/{run}{VIEW}"
 
 
 def description_of_sweep(sweep: Sweep, counts: Mapping[str, int], runs: Mapping[str, Run]) -> str:
-    """How many of a sweep's runs are in which status, and some of them by their places in the UI."""
+    """How many runs of a sweep have each status, and links to some of them."""
     states = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     rows = [f"| [{run.name}]({there}) | {run.status} | {_score(run)} |" for there, run in runs.items()]
     table = ["| run | status | score |", "|---|---|---|", *rows]
@@ -82,7 +82,7 @@ def _score(run: Run) -> str:
 
 
 def from_preset(run: Run) -> dict[str, Any]:
-    """The fields in which a run's config is not its preset's, but those that its method brings along."""
+    """The config fields that differ from the run's preset, except those that its method sets."""
     usual = make(run.preset, {"method": run.method}).to_dict() if run.preset in PRESETS else {}
     method = {} if run.method == "dreamer" else {"method": run.method}
     return method | {key: value for key, value in run.config.items() if usual.get(key) != value}

@@ -23,7 +23,7 @@ def this_process() -> dict[str, Any]:
 
 
 def is_alive(pid: int | None, started: float | None, space: str | None) -> bool | None:
-    """Whether a process runs; None when that cannot be told from here."""
+    """Whether a process is running; None if that cannot be seen from here."""
     if not isinstance(pid, int) or not 0 < pid < 2**31 or space is None or space != _space():
         return None
     try:
@@ -37,7 +37,7 @@ def is_alive(pid: int | None, started: float | None, space: str | None) -> bool 
 
 
 def kill(pid: int | None, started: float | None, space: str | None) -> None:
-    """End a process at once, if it is the one that is meant."""
+    """Kill a process, provided it is still the one recorded."""
     if pid and is_alive(pid, started, space):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
 
 class Queries(Access):
-    """What is known of the runs of one home."""
+    """Reads the runs of one home."""
 
     def find(self, reference: str) -> Run:
         """The run of that id or name, or the only one that begins so. `UnknownRun` names what is near."""
@@ -117,7 +117,7 @@ class Queries(Access):
             return {row.name: Point(*row) for row in connection.execute(statement)}
 
     def scalars(self, run_id: str, name: str, after: int = -1, first: int | None = None) -> list[Point]:
-        """The points of a metric behind step `after`, in order; only the `first` so many of them."""
+        """The points of a metric after step `after`, in order; at most the first `first` of them."""
         statement = (
             select(Scalar.name, Scalar.step, Scalar.value, Scalar.wall_time)
             .where(Scalar.run_id == run_id, Scalar.name == name, Scalar.step > after)
@@ -146,7 +146,7 @@ class Queries(Access):
                     yield row.run_id, row.env_steps, row.mean
 
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
-        """All checkpoints that are kept, oldest first."""
+        """The recorded checkpoints, oldest first."""
         return self._all(Checkpoint, run_id, Checkpoint.env_steps, Checkpoint.updates)
 
     def artifacts(self, run_id: str) -> list[Artifact]:

@@ -46,7 +46,7 @@ def open_store(home: str | Path | None = None, create: bool = True) -> Store:
 
 
 class Store(SweepQueue, Labels):
-    """Everything that is known of the runs of one home: how they change; how they stand and wait is inherited."""
+    """All runs of one home. This class changes them; queries, labels and the queue are inherited."""
 
     # Life cycle
 
@@ -153,7 +153,7 @@ class Store(SweepQueue, Labels):
             return session.scalar(select(Run.id).where(*unclaimed)) is not None
 
     def change_steps(self, run_id: str, config: Mapping[str, Any], digest: str) -> Run:
-        """Give a run that nobody works on another length; one that had finished counts as stopped."""
+        """Change the length of a run that is not running; one that had finished becomes stopped."""
         with self._write() as session:
             run = session.get_one(Run, run_id)
             if run.status == "running":
@@ -163,7 +163,7 @@ class Store(SweepQueue, Labels):
         return run
 
     def request_stop(self, run_id: str) -> None:
-        """Ask the worker of a running run to stop; it sees that at its next heartbeat."""
+        """Ask the worker of a running run to stop, which it reads with its next heartbeat."""
         with self._write() as session:
             session.execute(update(Run).where(Run.id == run_id).values(stop_requested=True))
 
@@ -231,18 +231,18 @@ class Store(SweepQueue, Labels):
             session.merge(row)
 
     def forget_checkpoint(self, run_id: str, path: str) -> None:
-        """Drop the note of a checkpoint whose file is to be removed."""
+        """Remove the record of a checkpoint whose file is about to be deleted."""
         with self._write() as session:
             session.execute(delete(Checkpoint).where(Checkpoint.run_id == run_id, Checkpoint.path == path))
 
     def record_artifact(self, run_id: str, *, path: str, kind: str) -> None:
-        """Keep note of a file in the run's folder."""
+        """Record a file in the run's folder."""
         size = self.file(run_id, path).stat().st_size
         with self._write() as session:
             session.merge(Artifact(run_id=run_id, path=path, kind=kind, bytes=size, created_at=time.time()))
 
     def mark_mirrored(self, run_id: str, values: Mapping[str, str]) -> None:
-        """Set how far a run has been copied to MLflow."""
+        """Record how far a run has been copied to MLflow."""
         with self._write() as session:
             for key, value in values.items():
                 session.merge(Mirrored(run_id=run_id, key=key, value=value))
@@ -253,7 +253,7 @@ class Store(SweepQueue, Labels):
             session.execute(delete(Mirrored).where(Mirrored.run_id == run_id))
 
     def _update(self, session: Session, run_id: str, attempt: int, values: Mapping[str, Any]) -> bool:
-        """Change a run that is still this attempt's; returns whether it is told to stop."""
+        """Change a run that still belongs to this attempt; returns whether a stop has been requested."""
         owned = (Run.id == run_id, Run.attempt == attempt, Run.status == "running")
         stop = session.scalar(update(Run).where(*owned).values(**values).returning(Run.stop_requested))
         if stop is None:

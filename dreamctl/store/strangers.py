@@ -1,4 +1,4 @@
-"""A run database that comes from somebody else: what is in it is checked before anything is done with it."""
+"""Checks on a run database that comes from somebody else, before it is used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LISTS = ("tags", "returns")  # the JSON columns that hold no object
 def admit(file: Path, home: Path) -> Access:
     """A database that is ours to change (a copy), checked and upgraded, as the records of the files in `home`.
 
-    Raises `BadRecord` for what no run of dreamctl leaves in a database, `HomeError` for what is none.
+    Raises `BadRecord` for content that dreamctl never writes, `HomeError` for a file that is not a run database.
     """
     try:
         with closing(sqlite3.connect(file)) as raw:
@@ -39,7 +39,7 @@ def admit(file: Path, home: Path) -> Access:
 
 
 def _only_tables(raw: sqlite3.Connection) -> None:
-    """Nothing runs by itself when the database is read or upgraded: no triggers, no views, no foreign tables."""
+    """No triggers, views or foreign tables, so that reading or upgrading the database runs no code."""
     raw.execute("PRAGMA trusted_schema = OFF")
     known = {*Base.metadata.tables, "alembic_version"}
     for kind, name, sql in raw.execute("SELECT type, name, sql FROM sqlite_master"):
@@ -60,7 +60,7 @@ def _sound(raw: sqlite3.Connection) -> None:
 
 
 def _conditions() -> Iterator[tuple[str, str, str]]:
-    """For each column: table, column, and what SQLite says of a value that is not of its type."""
+    """For each column: table, column, and the SQL condition that holds for a value of the wrong type."""
     for table in Base.metadata.sorted_tables:
         for column in table.columns:
             kind, name = column.type, f'"{column.name}"'
@@ -82,7 +82,7 @@ def _conditions() -> Iterator[tuple[str, str, str]]:
 
 
 def _meant(access: Access) -> None:
-    """Ids, names, states, configs and paths are such as dreamctl writes."""
+    """Ids, names, statuses, configs and paths have the form that dreamctl writes."""
     with Session(access._engine) as session:
         for run in session.scalars(select(Run).execution_options(yield_per=1000)):
             paths.checked_id(run.id)

@@ -38,7 +38,7 @@ class SweepQueue(Queries):
     # Sweeps
 
     def open_sweep(self, name: str, plan: Mapping[str, Any], max_attempts: int) -> Sweep:
-        """The sweep of that name, made if there is none; it is no longer paused or stopped."""
+        """The sweep of that name, created if there is none; no longer paused or stopped."""
         values = {"spec": dict(plan), "paused": False, "stopped": False, "max_attempts": max_attempts}
         row = dict(id=secrets.token_hex(4), name=name, created_at=time.time(), **values)
         with self._write() as session:
@@ -47,7 +47,7 @@ class SweepQueue(Queries):
         return self.find_sweep(name)
 
     def enroll(self, sweep_id: str, run_ids: Sequence[str]) -> None:
-        """Make these runs, in this order, the members of a sweep: its plan may have changed."""
+        """Make these runs the members of a sweep, in this order; its plan may have changed."""
         rows = [
             dict(sweep_id=sweep_id, run_id=run_id, position=position)
             for position, run_id in enumerate(dict.fromkeys(run_ids))
@@ -71,7 +71,7 @@ class SweepQueue(Queries):
         return found
 
     def sweeps_of(self, run_id: str) -> list[Sweep]:
-        """The sweeps that a run belongs to, the first that it joined first."""
+        """The sweeps that a run belongs to, in the order it joined them."""
         statement = select(Sweep).join(SweepRun).where(SweepRun.run_id == run_id).order_by(Sweep.created_at)
         with Session(self._engine) as session:
             return list(session.scalars(statement))
@@ -91,12 +91,12 @@ class SweepQueue(Queries):
             return {status: count for status, count in connection.execute(statement)}
 
     def pause(self, sweep_id: str, paused: bool) -> None:
-        """Let schedulers claim no more runs of a sweep, or go on."""
+        """Stop schedulers from claiming runs of a sweep, or let them again."""
         with self._write() as session:
             session.execute(update(Sweep).where(Sweep.id == sweep_id).values(paused=paused, stopped=False))
 
     def stop_sweep(self, sweep_id: str) -> list[Run]:
-        """Have the schedulers of a sweep end, and its runs that are at work stop; returns these."""
+        """Ask the schedulers of a sweep to end and its running runs to stop; returns these."""
         with self._write() as session:  # from here on nothing is claimed, so nothing that is at work is missed
             session.execute(update(Sweep).where(Sweep.id == sweep_id).values(stopped=True))
         running = [run for run in self.members(sweep_id) if run.status == "running"]
@@ -106,14 +106,14 @@ class SweepQueue(Queries):
         return running
 
     def note_mlflow(self, sweep_id: str, mlflow_run: str) -> None:
-        """Keep which MLflow run stands for a sweep."""
+        """Record which MLflow run represents a sweep."""
         with self._write() as session:
             session.execute(update(Sweep).where(Sweep.id == sweep_id).values(mlflow_run=mlflow_run))
 
     # The queue
 
     def requeue(self, run_ids: Sequence[str]) -> int:
-        """Put stopped and failed runs back in the queue, their attempts counted anew; returns how many."""
+        """Put stopped and failed runs back in the queue, their count of lost workers at zero; returns how many."""
         waiting = Run.id.in_(run_ids) & Run.status.in_(("stopped", "failed"))
         with self._write() as session:
             values = {"status": "queued", "reason": None, "finished_at": None, "deaths": 0, "log_tail": None}
@@ -151,7 +151,7 @@ class SweepQueue(Queries):
             raise StaleAttempt(f"run {run_id} is no longer in the hands of attempt {attempt}")
 
     def orphans(self) -> list[Run]:
-        """Runs that go on here though the scheduler that claimed them is gone."""
+        """Runs still running here whose scheduler is gone."""
         return [
             run
             for run in self.runs(status="running")
@@ -161,7 +161,7 @@ class SweepQueue(Queries):
         ]
 
     def kill(self, run_id: str) -> None:
-        """End the worker of a run at once, if it can be seen from here."""
+        """Kill the worker of a run, if it can be seen from here."""
         run = self.get(run_id)
         processes.kill(run.pid, run.process_started, run.process_space)
 
@@ -258,7 +258,7 @@ class SweepQueue(Queries):
 
 
 def claimed(device: str, by_scheduler: bool, job: str | None = None) -> dict[str, Any]:
-    """What changes of a run when this process takes it on, for itself or, as a scheduler, for a worker to be."""
+    """The columns that change when this process claims a run: for itself or, as a scheduler, for a worker to come."""
     me, now = processes.this_process(), time.time()
     return dict(
         status="running",

@@ -1,7 +1,7 @@
-"""Runs move between homes: their rows from one database to another, and which files go with them.
+"""Moving runs between homes: their rows from one database to another, and which files go with them.
 
-A run is the same run wherever it is: by its id, and the moment that it was made. So what is copied twice is there
-once, and what has gone further elsewhere replaces what is here. An id or a name that another run has is changed.
+A run is recognised in any home by its task, its seed and the time it was created. Copying it twice therefore leaves one
+run, and a copy that has got further replaces the one that is here. An id or name that another run has is changed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _FOREIGN = ("pid", "process_started", "process_space", "scheduler_pid", "schedul
 
 @dataclass(frozen=True)
 class Part:
-    """What of a run is copied, beside its records and pictures."""
+    """Which parts of a run are copied besides its records and pictures."""
 
     checkpoints: bool = True
     replay: bool = True  # with it (and checkpoints) training can go on
 
 
 def files(store: Access, run_id: str, part: Part) -> list[str]:
-    """The files of a run that there are, as paths in its folder."""
+    """The existing files of a run, as paths in its folder."""
     with store._engine.connect() as connection:
         kept = [row.path for row in connection.execute(select(Artifact.path).where(Artifact.run_id == run_id))]
         if part.checkpoints:
@@ -45,7 +45,7 @@ def files(store: Access, run_id: str, part: Part) -> list[str]:
 
 
 def copy_records(source: Access, target: Access, run_ids: Sequence[str], sweeps: Sequence[str], part: Part) -> None:
-    """Put runs and sweeps, with these members of theirs, into an empty database, as they are at one moment."""
+    """Copy runs, and sweeps with those of their members, into an empty database, all as of one moment."""
     with source._engine.connect() as connection, target._write() as session:
         for table, key, chosen in (
             *((Run, Run.id, run_ids), (Sweep, Sweep.id, sweeps)),
@@ -59,7 +59,7 @@ def copy_records(source: Access, target: Access, run_ids: Sequence[str], sweeps:
 
 
 class Arrival:
-    """A run of `source` on its way to `target`: under which id and name, and whether there is anything to do."""
+    """A run of `source` on its way to `target`: the id and name it gets there, and whether it brings anything new."""
 
     def __init__(self, source: Access, target: Access, run_id: str) -> None:
         self.source, self.target = source, target
@@ -71,7 +71,7 @@ class Arrival:
 
     @property
     def news(self) -> bool:
-        """Whether the run is not there yet, has gone further where it comes from, or has files that are not there."""
+        """Whether the target lacks the run, or has an earlier state of it, or lacks some of its files."""
         here = self.known
         if here is None or here.status == "running":
             return here is None
@@ -81,7 +81,7 @@ class Arrival:
         return come > are or come == are and any(missing)
 
     def enter(self, checkpoints: Iterable[str], before_commit: Callable[[], None]) -> None:
-        """Write the run's rows, of its checkpoints those at these paths, in one transaction."""
+        """Write the run's rows in one transaction, with the checkpoints at these paths only."""
         values = self.row | {"id": self.id, "name": self.name, "stop_requested": False} | dict.fromkeys(_FOREIGN)
         if self.row["status"] == "running":
             values |= {"status": "stopped", "reason": "it was running elsewhere when it was copied"}

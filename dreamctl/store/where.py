@@ -1,4 +1,4 @@
-"""Narrowing a list of runs by what they are: "FIELD=VALUE", several values with commas."""
+"""Filtering runs by conditions: "FIELD=VALUE", several values separated by commas."""
 
 from __future__ import annotations
 
