@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dreamctl.results.claims import Verdict
 
 _COLUMNS = ("id", "name", "task", "method", "objective", "seed", "preset", "status", "steps", "env_steps", "updates")
-_MORE = ("score", "best_score", "device", "host", "git_commit", "tags", "reason")
+_MORE = ("score", "best_score", "work_seconds", "device", "host", "git_commit", "tags", "reason")
 _TIMES = ("created_at", "started_at", "finished_at")
 
 

@@ -63,6 +63,7 @@ MAY_BE_HEAVY = {
     "dreamctl.store.migrations.versions.0006_newest",
     "dreamctl.store.migrations.versions.0007_note",
     "dreamctl.store.migrations.versions.0008_parent",
+    "dreamctl.store.migrations.versions.0009_work",
 }
 
 

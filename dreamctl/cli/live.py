@@ -64,7 +64,6 @@ def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str,
         mirrored = f"not up to date yet: dreamctl sync{home}, then {mirrored} (log: {store.home / 'mirror.log'})"
     if quiet:
         return
-    spent = (run.finished_at or time.time()) - (run.started_at or run.created_at)
     evaluations = store.evaluations(run.id)
     from rich.table import Table
 
@@ -72,7 +71,7 @@ def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str,
     rows = {
         "run": f"{run.name} ({run.id})",
         "status": run.status,
-        "env steps": f"{progress(run.env_steps, run.steps)} in {duration(spent)} ({run.updates:,} updates)",
+        "env steps": f"{progress(run.env_steps, run.steps)} in {duration(run.work_seconds)} ({run.updates:,} updates)",
         "score": f"{number(run.score)} (best {number(run.best_score)}, {len(evaluations)} evaluations)",
         "files": str(store.folder(run.id)),
     }

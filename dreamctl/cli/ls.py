@@ -89,8 +89,6 @@ def ls(
 def _table(runs: list[Any], _: tuple[str, ...]) -> None:
     from rich.table import Table
 
-    from dreamctl.store.listing import spent
-
     out = console()
     shown = [heading for heading, width in _COLUMNS.items() if out.width >= width]
     table = Table(box=None, pad_edge=False)
@@ -98,7 +96,6 @@ def _table(runs: list[Any], _: tuple[str, ...]) -> None:
         justify: Any = "right" if heading in _RIGHT else "left"
         table.add_column(heading, justify=justify, no_wrap=heading != "NAME", overflow="fold")
     for run in runs:
-        seconds = spent(run)
         cells = {
             "ID": run.id,
             "NAME": run.name + (f"\n  {run.reason}" if run.reason and run.status != "finished" else ""),
@@ -106,7 +103,7 @@ def _table(runs: list[Any], _: tuple[str, ...]) -> None:
             "STATUS": run.status,
             "ENV STEPS": progress(run.env_steps, run.steps),
             "SCORE": number(run.score),
-            "TIME": "-" if seconds is None else duration(seconds),
+            "TIME": "-" if run.started_at is None else duration(run.work_seconds),
             "CREATED": ago(run.created_at),
         }
         table.add_row(*(cells[heading] for heading in shown))

@@ -62,9 +62,6 @@ def show(
             }
         )
         return
-    from dreamctl.results import costs
-
-    spent = (costs.at_work(store.scalars(record.id, costs.RATE), record) or [0.0])[-1]
     job = f" (job {record.job})" if record.job else ""
     commit = f"{(record.git_commit or 'no git')[:10]}{' + changes' if record.git_dirty else ''}"
     _table(
@@ -78,7 +75,7 @@ def show(
             "env steps": f"{progress(record.env_steps, record.steps)}, {record.updates:,} updates",
             "score": f"{number(record.score)} (best {number(record.best_score)})",
             "curve": _curve(evaluations),
-            "time": f"{duration(spent)} at work on {record.device} of {record.host}{job}"
+            "time": f"{duration(record.work_seconds)} at work on {record.device} of {record.host}{job}"
             if record.started_at
             else "not started",
             "created": f"{ago(record.created_at)}, code {commit}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,8 @@ from dreamctl.store.models import Run
 FIELDS = (
     *("id", "name", "task", "method", "objective", "seed", "preset", "status", "reason", "env_steps", "steps"),
     *("updates", "score", "best_score", "tags", "note", "digest", "device", "host", "job", "attempt", "created_at"),
-    *("started_at", "finished_at", "git_commit", "git_dirty"),
-)  # of `ls --json`; times are UTC seconds since the epoch, score is the latest evaluation's mean return
+    *("started_at", "finished_at", "work_seconds", "git_commit", "git_dirty"),
+)  # of `ls --json`; times (_at) are UTC seconds since the epoch, score is the latest evaluation's mean return
 
 
 def check(fields: Sequence[str], option: str) -> None:
@@ -46,11 +45,3 @@ def arranged(runs: Sequence[Run], sort: str | None) -> list[Run]:
     found = [(value(run, field), run) for run in runs]
     ranked = sorted(((v, run) for v, run in found if v is not None), key=lambda pair: pair[0], reverse=sort[0] == "-")
     return [run for v, run in found if v is None] + [run for _, run in ranked]
-
-
-def spent(run: Run) -> float | None:
-    """Seconds from a run's first attempt to its end, or to now; None before it has begun."""
-    if run.started_at is None:
-        return None
-    end = time.time() if run.status == "running" else run.finished_at or run.heartbeat_at
-    return max(0.0, (end or run.started_at) - run.started_at)

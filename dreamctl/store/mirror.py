@@ -239,6 +239,7 @@ class Mirror:
             client.set_tag(there, "reason", run.reason or "")
         client.set_tag(there, "steps", str(run.steps))  # a param cannot change when a run is made longer
         client.set_tag(there, "dreamctl.digest", run.digest)
+        client.set_tag(there, "work_hours", f"{run.work_seconds / 3600:.2f}")  # its duration includes pauses
         self._labels(client, run, there)
         client.set_tag(there, pages.DESCRIPTION, pages.description(run))
         sweeps = self.store.sweeps_of(run.id)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dreamctl.store.columns import Line, Lines, Number, Numbers, Parent, Settings, Table, Texts, Whole
 
-HEAD = "0008"  # the newest migration; a test holds it to the migrations themselves
+HEAD = "0009"  # the newest migration; a test holds it to the migrations themselves
 
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
@@ -64,6 +64,7 @@ class Run(Base):
     started_at: Mapped[float | None]  # of the first attempt
     finished_at: Mapped[float | None]
     heartbeat_at: Mapped[float | None]
+    work_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")  # the sum over attempts
 
     device: Mapped[str | None] = mapped_column(Line(50))
     job: Mapped[str | None] = mapped_column(Line(200))  # of another engine: "slurm:12_0"

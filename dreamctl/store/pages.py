@@ -52,7 +52,8 @@ def description(run: Run) -> str:
     score = "no evaluation yet" if run.score is None else f"score **{run.score:.1f}** (best {run.best_score:.1f})"
     changed = ", ".join(f"`{key}={value}`" for key, value in from_preset(run).items() if key != "steps")
     lines = [
-        f"{run.status.capitalize()}: {score} after {run.env_steps:,} of {run.steps:,} environment steps.",
+        f"{run.status.capitalize()}: {score} after {run.env_steps:,} of {run.steps:,} environment steps, "
+        f"{run.work_seconds / 3600:.2f} hours at work.",
         *([f"Reason:\n\n    {run.reason}"] if run.reason else []),
         f"Preset `{run.preset}`" + (f" with {changed}." if changed else ", unchanged."),
         f"    dreamctl show {run.id}\n    dreamctl eval {run.id} --episodes 10 --video",

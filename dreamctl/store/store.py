@@ -23,7 +23,7 @@ from dreamctl.store import database, provenance
 from dreamctl.store.labels import Labels
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 from dreamctl.store.queries import Point
-from dreamctl.store.sweeps import SweepQueue, claimed
+from dreamctl.store.sweeps import SweepQueue, claimed, sign_of_life
 
 
 def open_store(home: str | Path | None = None, create: bool = True) -> Store:
@@ -120,7 +120,7 @@ class Store(SweepQueue, Labels):
 
         Points that are there already are overwritten. Raises `StaleAttempt`.
         """
-        values = {"heartbeat_at": time.time(), "env_steps": env_steps, "updates": updates}
+        values = sign_of_life() | {"env_steps": env_steps, "updates": updates}
         with self._write() as session:
             stop = self._update(session, run_id, attempt, values)
             if scalars:
@@ -137,7 +137,12 @@ class Store(SweepQueue, Labels):
         """
         ended = None if status == "queued" else time.time()
         with self._write() as session:
-            values = {"status": status, "reason": reason, "finished_at": ended, "stop_requested": False}
+            values = sign_of_life() | {
+                "status": status,
+                "reason": reason,
+                "finished_at": ended,
+                "stop_requested": False,
+            }
             self._update(session, run_id, attempt, values)
 
     def abandon(self, run_id: str, attempt: int, status: str, reason: str) -> bool:
@@ -227,7 +232,7 @@ class Store(SweepQueue, Labels):
         )
         with self._write() as session:
             if attempt is not None:
-                self._update(session, run_id, attempt, {"heartbeat_at": time.time()})
+                self._update(session, run_id, attempt, sign_of_life())
             session.merge(row)
 
     def forget_checkpoint(self, run_id: str, path: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, or_, select, update
+from sqlalchemy import Engine, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput, BadRecord, StaleAttempt, UnknownRun
@@ -144,7 +144,7 @@ class SweepQueue(Queries):
     def adopt(self, run_id: str, attempt: int) -> None:
         """Take over a run that a scheduler has claimed for this process. Raises `StaleAttempt`."""
         owned = (Run.id == run_id, Run.attempt == attempt, Run.status == "running")
-        values = processes.this_process() | {"heartbeat_at": time.time()}
+        values = processes.this_process() | sign_of_life()
         with self._write() as session:
             done = session.scalar(update(Run).where(*owned).values(**values).returning(Run.id))
         if done is None:
@@ -255,6 +255,13 @@ class SweepQueue(Queries):
         """Forget a sweep, not its runs."""
         with self._write() as session:
             session.execute(delete(Sweep).where(Sweep.id == sweep_id))
+
+
+def sign_of_life() -> dict[str, Any]:
+    """What changes of a run with each sign of life from its worker: the time since the last one was work."""
+    now = time.time()
+    passed = now - func.coalesce(Run.heartbeat_at, now)
+    return {"heartbeat_at": now, "work_seconds": Run.work_seconds + case((passed > 0, passed), else_=0.0)}
 
 
 def claimed(device: str, by_scheduler: bool, job: str | None = None) -> dict[str, Any]:

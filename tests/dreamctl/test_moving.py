@@ -123,7 +123,10 @@ def test_a_home_of_an_older_schema_is_upgraded_in_a_copy(tmp_path):
     run = submit(old, spec())
     old._engine.dispose()
     with closing(sqlite3.connect(old.home / "dreamctl.db")) as raw, raw:
-        for table, column in [("sweep", "stopped"), *(("run", c) for c in ("parent", "note", "process_space", "job"))]:
+        for table, column in [
+            ("sweep", "stopped"),
+            *(("run", c) for c in ("work_seconds", "parent", "note", "process_space", "job")),
+        ]:
             raw.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         raw.execute("UPDATE alembic_version SET version_num = '0002'")
     before = sha256((old.home / "dreamctl.db").read_bytes()).digest()

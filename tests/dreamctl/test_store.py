@@ -11,16 +11,17 @@ import sys
 import time
 
 import pytest
-from sqlalchemy import Boolean, MetaData, String, create_engine, inspect
+from sqlalchemy import Boolean, MetaData, String, create_engine, inspect, text
 
 from agent.config import Config
 from dreamctl.errors import BadInput, HomeError, StaleAttempt, UnknownRun
 from dreamctl.jobs.launch import submit
-from dreamctl.store import Point, open_store
+from dreamctl.results import costs
+from dreamctl.store import Point, open_store, pages
 from dreamctl.store.database import RECORDED, refuse_network
 from dreamctl.store.identity import digest
 from dreamctl.store.models import HEAD, Base
-from tests.dreamctl.conftest import spec
+from tests.dreamctl.conftest import spec, typed
 
 
 def test_life_cycle(store):
@@ -38,6 +39,53 @@ def test_life_cycle(store):
     assert done.packages["torch"] and done.config["steps"] == 240
     with pytest.raises(BadInput, match="it is finished"):
         store.claim(run.id, "cpu")
+
+
+def test_time_at_work_is_the_sum_over_attempts(store, monkeypatch):
+    """From claim to end, and of a worker that died to its last sign of life; not what lies between."""
+    run = submit(store, spec())
+
+    def at(seconds):
+        monkeypatch.setattr(time, "time", lambda: 1e9 + seconds)
+
+    at(0)
+    first = store.claim(run.id, "cpu")
+    at(100)
+    store.heartbeat(run.id, first, env_steps=40, updates=0, scalars=[])
+    at(130)
+    store.finish(run.id, first, "stopped")
+    at(10_000)
+    second = store.claim(run.id, "cpu")
+    at(10_007)
+    store.record_checkpoint(run.id, second, path="x", env_steps=40, updates=1, bytes=1, sha256="")
+    at(20_000)
+    store.bury(store.get(run.id), "it died")
+    third = store.claim(run.id, "cpu")
+    at(20_001)
+    store.adopt(run.id, third)
+    at(19_000)  # a clock that was set back takes nothing away
+    store.heartbeat(run.id, third, env_steps=80, updates=1, scalars=[])
+    assert store.get(run.id).work_seconds == 130 + 7 + 1
+    assert json.loads(typed("ls", "--json", home=store.home).stdout)[0]["work_seconds"] == 138
+    assert "2m 18s" in typed("ls", home=store.home).stdout
+    assert "2m 18s at work" in typed("show", run.name, home=store.home).stdout
+    assert "0.04 hours at work" in pages.description(store.get(run.id))
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_runs_of_before_have_their_time_at_work_too(store, attempts):
+    """An undisturbed run's is from start to end; with a night between two attempts, as `--x hours` counts it."""
+    run = submit(store, spec())
+    points = [Point(costs.RATE, 40 * i, 0.4, 1e9 + 100 * i + (i > 3) * 30_000 + 5) for i in range(1, 7)]
+    store.heartbeat(run.id, store.claim(run.id, "cpu"), env_steps=240, updates=3, scalars=points)
+    with store._engine.begin() as connection:
+        values = f"attempt = {attempts}, started_at = 1e9, heartbeat_at = 1e9 + 30605, finished_at = 1e9 + 50000"
+        connection.execute(text(f"UPDATE run SET {values}"))
+        connection.execute(text("ALTER TABLE run DROP COLUMN work_seconds"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+    again = open_store(store.home).get(run.id)
+    assert again.work_seconds == (30_605 if attempts == 1 else pytest.approx(costs.at_work(points, run)[-1]))
+    assert attempts == 1 or again.work_seconds == pytest.approx(600)
 
 
 def test_a_revived_worker_cannot_write(store):
@@ -189,6 +237,7 @@ def test_runs_of_an_older_sqlite_home_are_the_same_runs(tmp_path):
     older = {key: value for key, value in run.config.items() if key != "overlap"}
     with sqlite3.connect(tmp_path / "dreamctl.db") as database:
         database.execute("UPDATE run SET config = ?, digest = 'x'", [json.dumps(older)])
+        database.execute("ALTER TABLE run DROP COLUMN work_seconds")
         database.execute("ALTER TABLE run DROP COLUMN parent")
         database.execute("ALTER TABLE run DROP COLUMN note")
         database.execute("ALTER TABLE run DROP COLUMN job")
