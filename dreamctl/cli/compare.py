@@ -56,7 +56,7 @@ def compare(
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Compare groups of runs: IQM with a 95 % interval, probability of improvement, exact tests."""
+    """Compare groups of runs: IQM, probability of improvement, tests."""
     from dreamctl.errors import BadInput
     from dreamctl.results import comparison, reaching, selection
     from dreamctl.results.cells import Choice

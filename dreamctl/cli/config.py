@@ -4,7 +4,7 @@ from dreamctl.cli.common import Json, console, print_json
 
 
 def config(json: Json = False) -> None:
-    """Show the defaults that hold here (dreamctl.toml, environment variables) and where each comes from."""
+    """Show the defaults in effect and where each comes from. dreamctl.toml and environment variables set them."""
     from dreamctl import settings
 
     found = settings.everything()

@@ -6,7 +6,7 @@ from dreamctl.cli.common import Home, Json, Recorded, RunRef, console, print_jso
 
 
 def diff(run: RunRef, other: RunRef, json: Json = False, home: Home = None, recorded: Recorded = False) -> None:
-    """Show what sets two runs apart: config first, then where they ran, then results."""
+    """Show the differences of two runs: config, origin, results."""
     from dreamctl.results.difference import differences
     from dreamctl.store import open_store
 

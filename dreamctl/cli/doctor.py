@@ -12,7 +12,7 @@ def doctor(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Examine home, database, MLflow, rendering, GPUs, clock and runs; exit code 1 when something is wrong."""
+    """Check home, database, MLflow, rendering, GPUs and runs. Exit code 1 when something is wrong."""
     from dreamctl.jobs import doctor
 
     suffix = home_option(home)

@@ -18,7 +18,7 @@ def eval_(
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Play episodes with a stored agent, without noise; the result is recorded."""
+    """Score a stored agent on new episodes, without noise. The result is recorded."""
     from dreamctl import settings
     from dreamctl.jobs import evaluation, files, preflight
     from dreamctl.store import open_store

@@ -18,7 +18,7 @@ def tag(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Give runs a tag, or take it away."""
+    """Add a tag to runs, or remove it."""
     from dreamctl.store import open_store
 
     store = open_store(home, create=False)
@@ -37,7 +37,7 @@ def note(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Write something down of a run, or print what is written."""
+    """Write a note on a run, or print it."""
     from dreamctl.store import open_store
 
     store = open_store(home, create=False)

@@ -26,7 +26,7 @@ def export(
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Write runs to a file: config, metrics, evaluations, pictures, log; import reads it on another machine."""
+    """Write runs to a file, for import on another machine. With config, metrics, evaluations, pictures and log."""
     from dreamctl.store import moving, open_store
     from dreamctl.store.choose import choose
 
@@ -48,7 +48,7 @@ def import_(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Bring in the runs of a file or of another home; what is here already stays, names that are taken change."""
+    """Bring in the runs of a file or of another home. What is here already stays; names that are taken change."""
     from dreamctl.cli.sync import sync
     from dreamctl.store import moving, open_store
 

@@ -17,7 +17,7 @@ def open_(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Print where a run's folder, newest video or page in MLflow is; open it where there is a screen."""
+    """Find a run's folder, newest video or MLflow page. Prints the place, and opens it where there is a screen."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
 

@@ -30,7 +30,7 @@ def plot() -> None:
 @app.command()
 @drawing("show_seeds")
 def curves(asked: Asked, run: Runs = None, by: By = None) -> dict[str, Any]:
-    """Evaluation return over environment steps of any runs, seeds averaged."""
+    """Learning curves of any runs, averaged over seeds."""
     from dreamctl.results import selection
     from dreamctl.results.figures import curves as figure
 
@@ -60,7 +60,7 @@ def final(
 @app.command()
 @drawing("published", "show_seeds", "version")
 def efficiency(asked: Asked, run: Runs = None, by: By = None) -> dict[str, Any]:
-    """All tasks in one curve: the IQM of their scores over environment steps, with its 95 % interval."""
+    """All tasks in one curve. The IQM of their scores over environment steps, with its 95 % interval."""
     from dreamctl.results import selection
     from dreamctl.results.figures import efficiency as figure
 
@@ -76,7 +76,7 @@ _OF_RUNS = ("preset", "tasks", "methods", "seeds", "sweep", "until", "width", "p
 @app.command()
 @drawing(*_OF_RUNS, "complete", "over", "recorded")
 def published(asked: Asked) -> list[dict[str, Any]]:
-    """What was published, without any run: Figure 6 and the curves of the released Dreamer."""
+    """What was published, without any run. Figure 6 and the curves of the released Dreamer."""
     from dreamctl.results.draw import draw_published
 
     drawn = draw_published(asked.folder, asked.formats, asked.version)
@@ -86,7 +86,7 @@ def published(asked: Asked) -> list[dict[str, Any]]:
 @app.command("all")
 @drawing("tasks", "methods", "sweep", "over")
 def all_(asked: Asked) -> list[dict[str, Any]]:
-    """Every figure of the paper that stored runs suffice for; what the others need is said."""
+    """Every figure that stored runs suffice for. Says what the others need."""
     from dreamctl.errors import BadInput
 
     drawn = []

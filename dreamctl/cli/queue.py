@@ -36,7 +36,7 @@ def status(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Show how sweeps stand: counts, running runs with rate and time left, failures."""
+    """Show the progress of sweeps: counts, rates, times left, failures."""
     from dreamctl.cli import board
     from dreamctl.store import open_store
 
@@ -73,12 +73,12 @@ def status(
 
 
 def pause(sweep: SweepRef, json: Json = False, home: Home = None) -> None:
-    """Let a sweep begin no further runs; those at work go on."""
+    """Let a sweep start no further runs; running ones continue."""
     _pause(sweep, True, json, home)
 
 
 def resume(sweep: SweepRef, json: Json = False, home: Home = None) -> None:
-    """Let a paused sweep begin runs again (its scheduler waits for this)."""
+    """Let a paused sweep start runs again. Its scheduler waits for this."""
     _pause(sweep, False, json, home)
 
 
@@ -95,7 +95,7 @@ def _pause(sweep: str, paused: bool, json: bool, home: Path | None) -> None:
 
 
 def retry(what: Several = None, where: Where = None, json: Json = False, home: Home = None) -> None:
-    """Put failed and stopped runs, or those of sweeps, back in the queue."""
+    """Queue failed and stopped runs again, or those of sweeps."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
     from dreamctl.store.choose import choose
@@ -120,7 +120,7 @@ def retry(what: Several = None, where: Where = None, json: Json = False, home: H
 
 
 def stop(what: Several = None, where: Where = None, json: Json = False, home: Home = None) -> None:
-    """Stop running runs, or sweeps with their schedulers: runs end after their current update, with checkpoints."""
+    """Stop runs, or sweeps with their schedulers. Runs end after their current update, with checkpoints."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
     from dreamctl.store.choose import choose

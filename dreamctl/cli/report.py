@@ -17,7 +17,7 @@ def report(
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Write one page on the runs of a home: the paper's claims one by one, figures, scores, time, cost, gaps."""
+    """Judge the paper's claims on one page, from stored runs. With figures, scores, times, cost and gaps."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -70,7 +70,7 @@ def run(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Train one agent; Ctrl-C stops it with a checkpoint, --resume RUN goes on."""
+    """Train one agent. Ctrl-C stops it with a checkpoint, --resume RUN continues."""
     from dreamctl import settings
     from dreamctl.cli.live import conclude, follow
     from dreamctl.cli.ls import summary

@@ -33,7 +33,7 @@ def show(
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Show a run: how it stands, its curve, what differs from its preset, metrics, files, what to do next."""
+    """Show one run: status, curve, settings, metrics, what to do next."""
     from dreamctl.jobs.spec import as_yaml
     from dreamctl.store import open_store
     from dreamctl.store.pages import from_preset

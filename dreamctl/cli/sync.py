@@ -13,7 +13,7 @@ def sync(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Bring MLflow up to date with the run database (runs do this by themselves)."""
+    """Copy to MLflow what it lacks. Runs do this by themselves."""
     from dreamctl.results.figures.curves import learning_curve
     from dreamctl.results.report import of_sweep
     from dreamctl.store import open_store

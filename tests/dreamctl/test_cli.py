@@ -36,6 +36,13 @@ def test_light_commands_import_nothing_heavy(home, command):
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize("command", [[], ["plot"]])
+def test_no_summary_of_a_command_is_cut_off(command):
+    done = cli(*command, "--help", COLUMNS="80", TERMINAL_WIDTH="80")
+    lines = done.stdout.split("Commands:")[1].splitlines()
+    assert len(lines) > 10 and not [line for line in lines if line.endswith("...")]
+
+
 def test_help_imports_no_database():
     code = "import sys; import dreamctl.cli; print([m for m in ('sqlalchemy', 'sqlite3', 'rich') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

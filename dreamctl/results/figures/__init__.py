@@ -19,10 +19,10 @@ FIGURES = {
     "figure5": "open-loop predictions of a hopper and a walker",
     "figure6": "final scores on all tasks as bars",
     "figure7": "learning curves of the methods on 8 tasks",
-    "figure8": "learning curves of the representation objectives on 8 tasks",
+    "figure8": "learning curves of the objectives on 8 tasks",
     "figure9": "learning curves of the methods on all tasks",
-    "figure10": "learning curves of the representation objectives on all tasks",
-    "figure11": "learning curves of action repeat 1, 2 and 4 on all tasks",
+    "figure10": "learning curves of the objectives on all tasks",
+    "figure11": "learning curves of action repeat 1, 2 and 4",
 }
 
 # name -> the built-in sweep that it is drawn from
