@@ -178,8 +178,8 @@ class Config:
     # Arithmetic
     precision: str = _field(
         "float32",
-        "of products in convolutions and dense heads on a GPU: float32 (there TF32) or bfloat16; the recurrence, KL, "
-        "losses and returns are float32 in both, and so is everything on the CPU",
+        "of products in convolutions and dense heads of an update: float32 (on a GPU TF32) or bfloat16; the "
+        "recurrence, KL, losses, returns and acting are float32 in both",
         choices=("float32", "bfloat16"),
     )
 

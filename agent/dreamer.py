@@ -71,7 +71,7 @@ class Dreamer:
                 self.behavior = Behavior(config, self.world_model.feature_size, action_size).to(self.device)
         self.planner = Planner(config, action_size)
         self.world_model.to(self.device)
-        if config.precision == "bfloat16" and self.device.type == "cuda":
+        if config.precision == "bfloat16":
             in_bfloat16(self.world_model)
             if self.behavior:
                 in_bfloat16(self.behavior)

@@ -34,11 +34,14 @@ def initialise(module: nn.Module) -> None:
 
 
 def mixed(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A network's `forward` with its products in bfloat16 once `in_bfloat16` was called; float32 goes in and out."""
+    """A network's `forward` with its products in bfloat16 once `in_bfloat16` was called; float32 goes in and out.
+
+    Not when acting: single rows gain nothing, on a CPU they lose, and players act like the policy beside the updates.
+    """
 
     @wraps(forward)
     def wrapped(self: Encoder | Decoder | Dense, x: Tensor) -> Tensor:
-        if not self.products_in_bfloat16:
+        if not self.products_in_bfloat16 or torch.is_inference_mode_enabled():
             return forward(self, x)
         with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):  # a graph must not record a cache
             return forward(self, x).to(x.dtype)

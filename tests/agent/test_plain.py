@@ -1,14 +1,15 @@
 """The fast update against the plain one, from the same state and noise, over 20 updates."""
 
 from collections import defaultdict
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from agent.config import METHODS, OBJECTIVES
 from agent.dreamer import Dreamer
-from agent.networks import in_bfloat16
 from agent.world_model import Batch
 from benchmarks.plain import PlainDreamer
 from tests.agent.conftest import DEVICES, random_batch, small
@@ -66,11 +67,10 @@ class Kinds(TorchDispatchMode):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_products_in_bfloat16(objective):
-    """Convolutions and dense heads alone; what a GPU does with precision=bfloat16, here on the CPU."""
+    """Convolutions and dense heads alone."""
     config = small(objective=objective, free_nats=0.0)
-    agent, half = Dreamer(config, ACTIONS, seed=0), Dreamer(config, ACTIONS, seed=0)
-    in_bfloat16(half.world_model)
-    in_bfloat16(half.behavior)
+    agent = Dreamer(config, ACTIONS, seed=0)
+    half = Dreamer(replace(config, precision="bfloat16"), ACTIONS, seed=0)
     for index in range(5):
         batch = random_batch(config, ACTIONS, seed=index)
         full = agent.update(batch, index)
@@ -87,5 +87,15 @@ def test_products_in_bfloat16(objective):
     assert not encoder.products_in_bfloat16 and encoder(torch.zeros(1, *batch.images.shape[2:])).dtype == torch.float32
 
 
-def test_bfloat16_is_for_gpus_alone():
-    assert not Dreamer(small(precision="bfloat16"), ACTIONS, seed=0).world_model.encoder.products_in_bfloat16
+def test_bfloat16_is_for_updates_alone():
+    """An agent acts, and predicts what it sees, with the bits of float32."""
+    config = small(free_nats=0.0)
+    image = np.random.default_rng(0).integers(0, 256, (config.image_size, config.image_size, 3), np.uint8)
+    actions = []
+    for precision in ("float32", "bfloat16"):
+        agent = Dreamer(replace(config, precision=precision), ACTIONS, seed=0)
+        policy = agent.policy(torch.Generator().manual_seed(0))
+        with Kinds() as kinds:
+            actions.append(np.stack([policy(image) for _ in range(3)]))
+        assert not any(torch.bfloat16 in dtypes for dtypes in kinds.seen.values())
+    np.testing.assert_array_equal(*actions)
