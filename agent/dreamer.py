@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from agent import seeds
 from agent.behavior import Behavior
@@ -23,13 +24,18 @@ _SAMPLES = 100  # actions to choose the "best" of
 
 
 class Optimizer:
-    """Adam on the parameters of one loss, its gradient clipped by norm; asks for no other gradient."""
+    """Adam on the parameters of one loss, its gradient clipped by norm; asks for no other gradient.
+
+    By PyTorch's function, not its class: the first object of that imports PyTorch's compiler, a second in each worker.
+    """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, config: Config) -> None:
-        self.parameters = list(parameters)
-        self.clip = config.gradient_clip
-        self.on_gpu = self.parameters[0].is_cuda
-        self.adam = torch.optim.Adam(self.parameters, lr, eps=config.adam_epsilon, fused=True, capturable=self.on_gpu)
+        self.parameters, self.lr = list(parameters), lr
+        self.epsilon, self.clip = config.adam_epsilon, config.gradient_clip
+        self.fused, self.on_gpu = True, self.parameters[0].is_cuda
+        self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+        self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
 
     def step(self, loss: Tensor) -> Tensor:
         """One step down the gradient of `loss`; returns the gradient's norm before clipping."""
@@ -39,15 +45,38 @@ class Optimizer:
             same = gradient.stride() == parameter.stride()
             parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        self.adam.step()
+        self.adam()
         return norm
 
+    @torch.no_grad()
+    def adam(self) -> None:
+        """One step of Adam with the gradients that the parameters have."""
+        parameters: list[Tensor] = [*self.parameters]
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        adam(
+            *(parameters, gradients, self.means, self.squares, [], self.steps),
+            capturable=self.on_gpu,
+            fused=self.fused,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.lr,
+            weight_decay=0.0,
+            eps=self.epsilon,
+            maximize=False,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts of steps and moments, named as by torch.optim.Adam."""
+        kept = zip(self.steps, self.means, self.squares, strict=True)
+        return {"state": {i: {"step": n, "exp_avg": m, "exp_avg_sq": s} for i, (n, m, s) in enumerate(kept)}}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore Adam's moments from its `state_dict`; rate, epsilon and device stay those of this optimiser."""
-        ours = [{key: group[key] for key in ("lr", "eps", "capturable")} for group in self.adam.param_groups]
-        self.adam.load_state_dict(state)
-        for group, mine in zip(self.adam.param_groups, ours, strict=True):
-            group |= mine
+        """Restore what `state_dict` gave, in place, on any device."""
+        for index, kept in state["state"].items():
+            self.steps[index].copy_(kept["step"])
+            self.means[index].copy_(kept["exp_avg"])
+            self.squares[index].copy_(kept["exp_avg_sq"])
 
 
 class Noise(NamedTuple):
@@ -163,7 +192,7 @@ class Dreamer:
         return {
             "world_model": self.world_model.state_dict(),
             "behavior": self.behavior.state_dict() if self.behavior else {},
-            "optimizers": {name: optimizer.adam.state_dict() for name, optimizer in self.optimizers.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -173,7 +202,6 @@ class Dreamer:
             self.behavior.load_state_dict(state["behavior"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-        self._learn = Captured(self.learn, self.device)  # optimisers have new states
 
 
 class Policy:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import types
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,12 +72,11 @@ def move(agent: Dreamer, device: str) -> None:
             module._buffers |= {name: twin(buffer) for name, buffer in module._buffers.items() if buffer is not None}
     agent.device = torch.device(device)
     for name, optimizer in agent.optimizers.items():
-        lr = optimizer.adam.param_groups[0]["lr"]
         if device.startswith("cuda"):
-            agent.optimizers[name] = Optimizer([twins[p] for p in optimizer.parameters], lr, agent.config)
+            agent.optimizers[name] = Optimizer([twins[p] for p in optimizer.parameters], optimizer.lr, agent.config)
         else:  # Adam takes no other device
             optimizer.parameters = [twins[p] for p in optimizer.parameters]
-            optimizer.adam = types.SimpleNamespace(step=lambda: None)  # type: ignore[assignment]
+            optimizer.adam = lambda: None  # type: ignore[assignment]
 
 
 def arguments(config: Config, device: str) -> tuple[Batch, Noise]:

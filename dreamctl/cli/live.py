@@ -57,10 +57,12 @@ def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]])
     return store.get(run.id)
 
 
-def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes], home: str, quiet: bool = False) -> None:
+def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes] | None, home: str, quiet: bool = False) -> None:
     """One screen, unless `quiet`, when MLflow is up to date: how it went and where to look next."""
     mirrored = "dreamctl ui" + home
-    if not _wait_for_mirror(store, run, mirror):
+    if mirror is None:
+        mirrored = "switched off (DREAMCTL_MLFLOW=off)"
+    elif not _wait_for_mirror(store, run, mirror):
         mirrored = f"not up to date yet: dreamctl sync{home}, then {mirrored} (log: {store.home / 'mirror.log'})"
     if quiet:
         return

@@ -50,7 +50,7 @@ def import_(
 ) -> None:
     """Bring in the runs of a file or of another home. What is here already stays; names that are taken change."""
     from dreamctl.cli.sync import sync
-    from dreamctl.store import moving, open_store
+    from dreamctl.store import moving, open_store, tracking
 
     store = open_store(home)
     with _bar("reading") as total:
@@ -58,7 +58,7 @@ def import_(
     say(f"{len(entered)} run(s) imported into {store.home}")
     if json:
         print_json(entered)
-    if entered:
+    if entered and not tracking.off():
         try:
             sync(home=home)
         except Exception as error:  # MLflow's own, of any kind: the runs are here, and the mirror can wait

@@ -92,7 +92,8 @@ class Cluster:
         self.stopping = self.killing = True
 
     def _step(self) -> None:
-        self.mirror.poll()  # one that has ended is waited for, and no zombie
+        if self.mirror is not None:
+            self.mirror.poll()  # one that has ended is waited for, and no zombie
         jobs = self.engine.jobs()
         for job in self.jobs - jobs:
             self._ended(job)

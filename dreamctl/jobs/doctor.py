@@ -139,14 +139,17 @@ def _dead(store: Store, suffix: str) -> Iterator[Finding]:
 
 
 def _mlflow(store: Store, suffix: str) -> Iterator[Finding]:
-    if "DREAMCTL_MLFLOW" in os.environ or (store.home / "mlflow.db").is_file():
+    if tracking.off():
+        yield Finding("MLflow", "ok", "switched off (DREAMCTL_MLFLOW=off)")
+        return
+    if os.environ.get("DREAMCTL_MLFLOW") or (store.home / "mlflow.db").is_file():
         os.environ |= {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
         try:
             tracking.open_client(store)
         except DreamctlError as error:
             told = " ".join(str(error.__cause__ or error).split())[:200]
             mend = "start its server, or unset DREAMCTL_MLFLOW"
-            if "DREAMCTL_MLFLOW" not in os.environ:
+            if not os.environ.get("DREAMCTL_MLFLOW"):
                 mend = f"mv {store.home / 'mlflow.db'} {store.home / 'mlflow.old'} && dreamctl sync{suffix}"
             yield Finding("MLflow", "error", f"does not open: {told}", mend)
             return
@@ -156,9 +159,13 @@ def _mlflow(store: Store, suffix: str) -> Iterator[Finding]:
         from dreamctl.jobs.launch import spawn_mirror
 
         told = f"{behind} of {len(stamps)} run(s) are not copied yet"
-        yield Finding(
-            "MLflow", "warning", told, f"dreamctl sync{suffix}", lambda: spawn_mirror(store, follow=False).wait()
-        )
+
+        def copy() -> None:
+            mirror = spawn_mirror(store, follow=False)
+            assert mirror is not None  # MLflow is on
+            mirror.wait()
+
+        yield Finding("MLflow", "warning", told, f"dreamctl sync{suffix}", copy)
     else:
         yield Finding("MLflow", "ok", f"{version('mlflow')}: all {len(stamps)} run(s) are copied")
 

@@ -15,7 +15,7 @@ from dreamctl.errors import BadInput
 from dreamctl.jobs import forking
 from dreamctl.jobs.files import sha256
 from dreamctl.jobs.spec import RunSpec, with_steps
-from dreamctl.store import Run, Store
+from dreamctl.store import Run, Store, tracking
 
 # glibc gives memory of large tensors back at once and takes it again with the next update, zeroed page by page by the
 # kernel; kept instead, an update of `tiny` takes about a tenth less time on two cores (docs/performance.md).
@@ -123,13 +123,18 @@ def spawn_again(store: Store, arguments: Sequence[str], name: str) -> Path:
     return path
 
 
-def keep_mirror(store: Store, mirror: subprocess.Popen[bytes] | None) -> subprocess.Popen[bytes]:
+def keep_mirror(store: Store, mirror: subprocess.Popen[bytes] | None) -> subprocess.Popen[bytes] | None:
     """The process that copies the home to MLflow, started again if it has ended, as it does when nothing runs."""
     return mirror if mirror is not None and mirror.poll() is None else spawn_mirror(store)
 
 
-def spawn_mirror(store: Store, follow: bool = True) -> subprocess.Popen[bytes]:
-    """Start the process that copies the home to MLflow, once or while runs go on; it ends when there is one."""
+def spawn_mirror(store: Store, follow: bool = True) -> subprocess.Popen[bytes] | None:
+    """Start the process that copies the home to MLflow, once or while runs go on; it ends when there is one.
+
+    None when MLflow is switched off.
+    """
+    if tracking.off():
+        return None
     command = [sys.executable, "-m", "dreamctl", "sync", *(["--follow"] if follow else []), "--home", str(store.home)]
     with store.place("mirror.log").open("ab") as log:
         return subprocess.Popen(

@@ -132,7 +132,8 @@ class Scheduler:
                 self.store.kill(job.run.id)
 
     def _step(self) -> None:
-        self.mirror.poll()  # one that has ended is waited for, and no zombie
+        if self.mirror is not None:
+            self.mirror.poll()  # one that has ended is waited for, and no zombie
         for index, job in list(self.jobs.items()):
             if self._ended(job):
                 del self.jobs[index]

@@ -10,14 +10,21 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy import Engine, text
 
-from dreamctl.errors import BadRecord, HomeError, MlflowAway
+from dreamctl.errors import BadInput, BadRecord, HomeError, MlflowAway
 from dreamctl.store import pages, paths
 from dreamctl.store.database import hidden, refuse_network, shown, sqlite_url
 from dreamctl.store.store import Store
 
 
+def off() -> bool:
+    """Whether runs are not copied to MLflow: DREAMCTL_MLFLOW=off."""
+    return os.environ.get("DREAMCTL_MLFLOW") == "off"
+
+
 def uri(store: Store) -> str:
-    """MLflow's tracking URI: DREAMCTL_MLFLOW, else a SQLite file in the home."""
+    """MLflow's tracking URI: DREAMCTL_MLFLOW, else a SQLite file in the home. Raises `BadInput` when it is off."""
+    if off():
+        raise BadInput("MLflow is switched off (DREAMCTL_MLFLOW=off); unset that, and dreamctl sync catches up")
     ours = sqlite_url(store.home / "mlflow.db")
     return os.environ.get("DREAMCTL_MLFLOW") or ours.render_as_string(hide_password=False)
 
@@ -91,7 +98,7 @@ def initialise(store: Store) -> None:
     Raises `HomeError` when that would be a SQLite file on a network file system.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    if "DREAMCTL_MLFLOW" in os.environ:
+    if os.environ.get("DREAMCTL_MLFLOW"):
         return
     from filelock import FileLock
 

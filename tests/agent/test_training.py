@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from agent import checkpoints, dreamer, tasks, training
 from agent.config import INHERITED, METHODS, OBJECTIVES, make
@@ -192,14 +193,28 @@ def test_metrics_are_means_also_where_an_update_overwrites_what_the_last_one_ret
             assert recorder.values[name, env_steps] == pytest.approx(mean, rel=1e-5), name
 
 
-def test_a_checkpoint_of_another_device_leaves_the_optimisers_as_this_one_needs_them():
-    """A CUDA graph records only Adam that is `capturable`, which is among what a checkpoint holds."""
-    agent = dreamer.Dreamer(CONFIG, 2, seed=0)
-    state = agent.state_dict()
-    for optimizer in state["optimizers"].values():
-        optimizer["param_groups"][0]["capturable"] = True  # as on a GPU
-    agent.load_state_dict(state)
-    assert [o.adam.param_groups[0]["capturable"] for o in agent.optimizers.values()] == [False] * 3
+def test_an_optimiser_takes_on_what_torchs_adam_has_kept_and_goes_on_like_it():
+    """In place, as a CUDA graph reads it; from the state of torch.optim.Adam, which older checkpoints hold."""
+    start, gradients = torch.randn(3, 4), torch.randn(3, 3, 4)
+    theirs, ours = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    adam = torch.optim.Adam([theirs], 0.1, eps=CONFIG.adam_epsilon, fused=True)
+    optimizer = dreamer.Optimizer([ours], 0.1, CONFIG)
+    held = [*optimizer.steps, *optimizer.means, *optimizer.squares]
+
+    def step(gradient):
+        theirs.grad = gradient.clone()
+        adam.step()
+
+    for gradient in gradients[:2]:
+        step(gradient)
+    ours.data.copy_(theirs)
+    optimizer.load_state_dict(adam.state_dict())
+    now = [*optimizer.steps, *optimizer.means, *optimizer.squares]
+    assert all(one is two for one, two in zip(held, now, strict=True))
+    step(gradients[2])
+    optimizer.step((ours * gradients[2]).sum())
+    assert torch.equal(ours, theirs) and optimizer.steps[0] == 3
+    assert_same(optimizer.state_dict()["state"][0], adam.state_dict()["state"][0])
 
 
 def test_a_longer_run_goes_on_where_the_shorter_one_ended(whole, tmp_path):

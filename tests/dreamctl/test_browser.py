@@ -16,6 +16,8 @@ from dreamctl.store import Point, open_store
 from dreamctl.store.serving import LOCAL, free_port
 from tests.dreamctl.conftest import cli, spec
 
+pytestmark = pytest.mark.mlflow
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -14,6 +14,8 @@ from dreamctl.jobs.launch import submit
 from dreamctl.store import open_store
 from tests.dreamctl.conftest import cli, spec
 
+pytestmark = pytest.mark.mlflow
+
 
 def found(home, *options, **environment):
     done = cli("doctor", "--json", *options, home=home, **environment)

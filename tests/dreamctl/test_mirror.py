@@ -1,5 +1,6 @@
 """The mirror against a real MLflow store."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,9 @@ import pytest
 
 from dreamctl.jobs.launch import submit
 from dreamctl.store import Point, open_store
-from tests.dreamctl.conftest import cli, spec
+from tests.dreamctl.conftest import cli, quick_run, spec
+
+pytestmark = pytest.mark.mlflow
 
 
 def draw(store, run, path):
@@ -196,3 +199,14 @@ def test_a_sweep_ends_with_its_last_run_and_links_them(tmp_path):
     assert f"runs/{copy.info.run_id}" in told and "| finished | 7.0 |" in told
     assert "score **7.0**" in copy.data.tags[DESCRIPTION] and "`episode_length=40`" in copy.data.tags[DESCRIPTION]
     assert {e.name for e in client.search_experiments()} == {"sweeps", run.task}
+
+
+def test_mlflow_can_be_switched_off_for_a_while(tmp_path):
+    done = quick_run(home=tmp_path, DREAMCTL_MLFLOW="off")
+    assert done.returncode == 0 and "switched off (DREAMCTL_MLFLOW=off)" in done.stdout
+    refused = cli("sync", home=tmp_path, DREAMCTL_MLFLOW="off")
+    assert refused.returncode == 2 and "unset that, and dreamctl sync catches up" in refused.stderr
+    doctor = cli("doctor", "--json", home=tmp_path, DREAMCTL_MLFLOW="off")
+    assert "switched off" in {row["what"]: row["text"] for row in json.loads(doctor.stdout)}["MLflow"]
+    assert not (tmp_path / "mlflow.db").exists()
+    assert "1 run(s)" in cli("sync", home=tmp_path).stderr

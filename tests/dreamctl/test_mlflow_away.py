@@ -23,6 +23,8 @@ from tests.dreamctl.test_mirror import draw, there
 from tests.dreamctl.test_outlast import check, whole  # noqa: F401
 from tests.dreamctl.test_secrets import free_port
 
+pytestmark = pytest.mark.mlflow
+
 
 def said(store, text, seconds=120):
     """Whether the mirror says so in time."""

@@ -18,7 +18,7 @@ from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import enroll
 from dreamctl.store import open_store
 from tests.agent.test_training import assert_same
-from tests.dreamctl.conftest import QUICK, cli, quick_run, spec
+from tests.dreamctl.conftest import MLFLOW, QUICK, cli, quick_run, spec
 
 # Long enough to be interrupted in the middle: 24 updates an episode.
 SLOWER = ["--set", "steps=400", "--set", "updates=24"]
@@ -28,7 +28,7 @@ SLOWER = ["--set", "steps=400", "--set", "updates=24"]
 def whole(tmp_path_factory):
     """A home with one undisturbed run."""
     home = tmp_path_factory.mktemp("home")
-    done = quick_run(*SLOWER, "--tag", "a", "--tag", "b", "--name", "whole", home=home)
+    done = quick_run(*SLOWER, "--tag", "a", "--tag", "b", "--name", "whole", home=home, **MLFLOW)
     assert done.returncode == 0, done.stderr
     return home, done
 

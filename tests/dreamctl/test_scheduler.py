@@ -15,7 +15,7 @@ from agent import checkpoints
 from dreamctl.jobs.scheduler import Scheduler
 from dreamctl.store import open_store
 from tests.agent.test_training import assert_same
-from tests.dreamctl.conftest import QUICK, cli
+from tests.dreamctl.conftest import MLFLOW, QUICK, cli
 
 GRID = [
     *("--tasks", "pendulum_swingup", "--preset", "smoke", "--seeds", "2"),
@@ -24,15 +24,15 @@ GRID = [
 NAME = ["sweep", "--grid", "horizon=4,5", *GRID]
 
 
-def sweep(*arguments, home) -> subprocess.CompletedProcess:
-    return cli(*NAME, *arguments, home=home, OMP_NUM_THREADS="1")
+def sweep(*arguments, home, **environment) -> subprocess.CompletedProcess:
+    return cli(*NAME, *arguments, home=home, OMP_NUM_THREADS="1", **environment)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A home whose sweep of four runs was never disturbed."""
     home = tmp_path_factory.mktemp("home")
-    done = sweep("--cpu-slots", "2", home=home)
+    done = sweep("--cpu-slots", "2", home=home, **MLFLOW)
     assert done.returncode == 0, done.stderr
     return home, done
 
@@ -54,7 +54,8 @@ def ends(home):
     return found
 
 
-def test_a_mirror_that_has_ended_is_no_zombie(store):
+def test_a_mirror_that_has_ended_is_no_zombie(store, monkeypatch):
+    monkeypatch.setenv("DREAMCTL_MLFLOW", "")
     scheduler = Scheduler(store, store.open_sweep("mine", {}, 1), [])  # the home has no runs: its mirror ends at once
     status = Path(f"/proc/{scheduler.mirror.pid}/status")
     while "State:\tZ" not in status.read_text():
@@ -95,10 +96,12 @@ def test_status_is_told(whole):
 def test_the_sweep_is_the_parent_in_mlflow(whole):
     home, _ = whole
     name = open_store(home).sweeps()[0].name
-    drawn = cli("plot", "figure4", "--sweep", name, "--tasks", "pendulum_swingup", "--format", "png", home=home)
+    drawn = cli(
+        "plot", "figure4", "--sweep", name, "--tasks", "pendulum_swingup", "--format", "png", home=home, **MLFLOW
+    )
     assert drawn.returncode == 0, drawn.stderr
     for _ in range(100):  # the plot may have begun a mirror
-        if "already running" not in cli("sync", home=home).stderr:
+        if "already running" not in cli("sync", home=home, **MLFLOW).stderr:
             break
     code = (
         "import os, sys, json; os.environ['MLFLOW_DISABLE_TELEMETRY'] = 'true'\n"

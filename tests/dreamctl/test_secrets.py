@@ -18,6 +18,8 @@ from dreamctl.store import database, open_store
 from tests.dreamctl.conftest import cli, spec, typed
 from tests.dreamctl.test_mirror import draw
 
+pytestmark = pytest.mark.mlflow
+
 SECRET = "tr0ub4dor"
 
 

@@ -12,6 +12,8 @@ from dreamctl.jobs.launch import submit
 from dreamctl.store import Point, open_store
 from tests.dreamctl.conftest import QUICK, cli, spec
 
+pytestmark = pytest.mark.mlflow
+
 PROGRAM = [sys.executable, "-m", "dreamctl"]
 
 

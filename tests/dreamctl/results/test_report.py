@@ -165,8 +165,9 @@ def test_a_report_of_a_sweep_is_of_its_runs_and_goes_to_it(home):
     assert of_sweep(store, "other") == []
 
 
-def test_mlflow_has_the_report_with_the_sweep(store):
+def test_mlflow_has_the_report_with_the_sweep(store, monkeypatch):
     """The mirror copies it to the run that stands for the sweep, and again when it has changed."""
+    monkeypatch.setenv("DREAMCTL_MLFLOW", "")
     from mlflow import MlflowClient
 
     from dreamctl.store.mirror import Mirror
