@@ -12,7 +12,7 @@ demo: install ## train a very small agent and say where everything is
 	@echo; echo "dreamctl is in .venv/bin: source .venv/bin/activate, then type the commands above"
 
 test: install ## the tests (JOBS=2: two files at once)
-	.venv/bin/python -m pytest $(JOBS:%=-n % --dist loadfile)
+	.venv/bin/python -m pytest $(JOBS:%=-n % --dist loadfile --no-loadscope-reorder)
 
 stress: install ## attacks that take long: what a home outlasts (docs/reliability.md)
 	@home=$$(mktemp -d) && set -x && .venv/bin/python -m benchmarks.stress $$home/queue && \
