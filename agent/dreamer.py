@@ -26,7 +26,8 @@ _SAMPLES = 100  # actions to choose the "best" of
 class Optimizer:
     """Adam on the parameters of one loss, its gradient clipped by norm; asks for no other gradient.
 
-    By PyTorch's function, not its class: the first object of that imports PyTorch's compiler, a second in each worker.
+    By PyTorch's function, not its class, whose first object imports PyTorch's compiler: a second in each worker, and
+    with CUDA builds a crash, because triton's LLVM does not load after that of Mesa's software renderer.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, config: Config) -> None:

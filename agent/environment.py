@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.config import Config, make
 from agent.external import EnvironmentProblem, External
-from agent.rendering import RenderError, load_triton_first
+from agent.rendering import RenderError
 from agent.suite import Suite
 from agent.tasks import Task, get
 
@@ -39,7 +39,6 @@ class Environment:
 
     def __init__(self, task: Task, config: Config) -> None:
         self.task, self.config = task, config
-        load_triton_first()
         self.simulator: Simulator = External(task, config) if task.factory else Suite(task, config)
         self._centre = (self.simulator.high + self.simulator.low) / 2  # 0 and 1 for most of the suite
         self._scale = (self.simulator.high - self.simulator.low) / 2

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 _LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
@@ -44,15 +43,6 @@ def choose_backend() -> str:
     """Set MUJOCO_GL to what `find_backend` finds; returns it. Call before dm_control is imported."""
     os.environ["MUJOCO_GL"] = backend = find_backend()
     return backend
-
-
-def load_triton_first() -> None:
-    """Load triton, where PyTorch came with it, before anything is rendered: Adam does so later, and it would crash.
-
-    Mesa's software renderer and triton each bring an LLVM along; triton's only works if it is loaded first.
-    """
-    with suppress(ImportError):
-        import triton  # type: ignore[import-not-found]  # noqa: F401
 
 
 def choose_by_trial(device: str, processes: int) -> None:

@@ -5,6 +5,9 @@ Whatever asks for a number (and would make the GPU's queue run dry), or mixes de
 
 import inspect
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from agent.dreamer import Dreamer
 from benchmarks import kernels
 from tests.agent.conftest import small
 
+ROOT = Path(__file__).parents[2]
 CASES = [*((method, "reconstruction") for method in METHODS), *(("dreamer", o) for o in list(OBJECTIVES)[1:])]
 
 
@@ -104,3 +108,15 @@ def test_kernels_grow_by_time_steps():
     found = kernels.measure(config)
     assert found["kernels"] == sum(kernels.count(config).kernels.values())
     assert 0 < found["sequential"] == 6 * found["scan_step"] + 5 * found["imagined_step"] < found["kernels"]
+
+
+def test_learning_does_not_load_pytorchs_compiler():
+    """It takes a second, and its triton crashes where Mesa has rendered in software before."""
+    code = (
+        "import sys; from tests.agent.conftest import random_batch, small; from agent.dreamer import Dreamer\n"
+        "config = small(); agent = Dreamer(config, 2, 0); agent.update(random_batch(config, 2), 0)\n"
+        "agent.load_state_dict(agent.state_dict())\n"
+        "print({'torch._dynamo', 'torch._inductor', 'triton'} & sys.modules.keys())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -126,23 +126,6 @@ def test_a_missing_gl_library_is_named():
     assert "libegl1" in done.stdout and "libosmesa6" in done.stdout and done.stdout.count("\n") == 1
 
 
-@pytest.mark.parametrize("task", ["cartpole_balance", "own:Own"])
-def test_triton_is_loaded_before_anything_that_may_render(task, tmp_path):
-    """Triton's LLVM crashes when Mesa's is loaded already, and Adam loads triton."""
-    (tmp_path / "triton.py").write_text(
-        "import sys; print('triton', {'dm_control', 'own'} & sys.modules.keys())\n"
-    )  # fmt: skip
-    (tmp_path / "own.py").write_text("class Own: pass\n")
-    code = (
-        "from agent import environment, tasks; from agent.config import make\n"
-        f"try: environment.Environment(tasks.get({task!r}), make('smoke'))\n"
-        "except environment.EnvironmentProblem: pass\n"
-    )
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout == "triton set()\n"
-
-
 def test_the_first_way_that_several_renderers_manage_is_taken(capsys):
     """By real processes: no GPU has this number, Mesa's EGL works."""
     broken, works = {"MUJOCO_GL": "egl", "MUJOCO_EGL_DEVICE_ID": "999"}, {"MUJOCO_GL": "egl"}
