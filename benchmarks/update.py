@@ -1,8 +1,8 @@
 """How long one update takes, fast against plain: `python -m benchmarks.update`.
 
-All do the same work on the same batch, interleaved, so that a noisy machine slows all; medians are of their times. On a
-GPU `fast` is one recorded graph, `bfloat16` the same with `precision=bfloat16`, `eager` the same function called,
-`compiled` the same by torch.compile (--compiled).
+All do the same work on the same batch, interleaved, so that a noisy machine slows all; medians are of their times.
+`bfloat16` is `fast` with `precision=bfloat16`, `compiled` the same function by torch.compile (--compiled). On a GPU
+`fast` is one recorded graph, `eager` the same function called.
 Sizes: `small` is the one at which other PyTorch implementations are known, `paper` the paper's.
 """
 
@@ -43,12 +43,14 @@ def measure(
     agent = Dreamer(config, ACTIONS, 0, device)
     plain = PlainDreamer(agent)
     batch = random_batch(config, device)
-    ways: dict[str, Callable[[int], dict[str, torch.Tensor]]] = {"fast": lambda index: agent.update(batch, index)}
+    half = Dreamer(replace(config, precision="bfloat16"), ACTIONS, 0, device)
+    ways: dict[str, Callable[[int], dict[str, torch.Tensor]]] = {
+        "fast": lambda index: agent.update(batch, index),
+        "bfloat16": lambda index: half.update(batch, index),
+    }
     if device.startswith("cuda"):
         eager = Dreamer(config, ACTIONS, 0, device)
         ways["eager"] = lambda index: eager.learn(batch, eager.noise(batch, index))
-        half = Dreamer(replace(config, precision="bfloat16"), ACTIONS, 0, device)
-        ways["bfloat16"] = lambda index: half.update(batch, index)
     if compiled:
         other = Dreamer(config, ACTIONS, 0, device)
         function = torch.compile(other.learn)
