@@ -127,6 +127,7 @@ def fill(
             created_at=now + index / 1000,
             started_at=now - seconds * config.steps,
             finished_at=now,
+            work_seconds=seconds * config.steps,
             device="cuda:0",
             packages={},
         )

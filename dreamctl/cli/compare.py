@@ -110,9 +110,10 @@ def _remarks(runs: "list[Run]", found: "Comparison", at: int | None, complete: b
         notes.append(f"not all groups have these tasks, they are left out: {', '.join(found.left_out)}")
     if found.source is not None:
         notes.append(f"published: {found.source.origin}; a mean over seeds, not single runs")
-    for group in found.groups:
-        if group.interval is None and group.runs:
-            notes.append(f"no interval for {group.name or 'all'}: there is a task with a single seed")
+    single = [group.name or "all" for group in found.groups if group.interval is None and group.runs]
+    if single:
+        more = f" and {len(single) - 3} more" if len(single) > 3 else ""
+        notes.append(f"no interval for {', '.join(single[:3])}{more}: there is a task with a single seed")
     return notes + advice(found)
 
 
@@ -169,7 +170,8 @@ def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
     published = found.source is not None
     better = "DIFFERENCE" if published else "P(BETTER)"
     for heading in ("GROUP", "TASKS", "SEEDS", "MEAN", "STD", "IQM / 1000", better, *(() if published else ("P",))):
-        table.add_column(heading, justify="left" if heading == "GROUP" else "right", no_wrap=heading != "GROUP")
+        group = heading == "GROUP"
+        table.add_column(heading, justify="left" if group else "right", no_wrap=not group, overflow="fold")
     for row in rows:
         cells = [
             row["group"] or "all",
@@ -196,11 +198,12 @@ def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
     keys = sorted({key for group in groups for key in group.differs})
     if keys:
         out.print("\nconfigs differ in")
-        grid = Table.grid(padding=(0, 2))
-        for key in keys:
-            grid.add_row(
-                f"  {key}", *("/".join(map(str, group.differs.get(key, []))) for group in groups if group.runs)
-            )
+        grid = Table(box=None, pad_edge=False)
+        for heading in ("GROUP", *keys):
+            grid.add_column(heading, overflow="fold", justify="left" if heading == "GROUP" else "right")
+        for group in (group for group in groups if group.runs):
+            values = ("/".join(map(str, group.differs.get(key, []))) for key in keys)
+            grid.add_row(group.name or "all", *values)
         out.print(grid)
 
 

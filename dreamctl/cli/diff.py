@@ -24,6 +24,7 @@ def diff(run: RunRef, other: RunRef, json: Json = False, home: Home = None, reco
     for part, fields in found.items():
         table.add_row(part if fields else f"{part}: the same", style="bold")
         for key, (ours, theirs) in fields.items():
+            ours, theirs = (value[:10] if key == "git_commit" and value else value for value in (ours, theirs))
             table.add_row(f"  {key}", _text(ours), _text(theirs))
     console().print(table)
 

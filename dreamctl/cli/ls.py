@@ -1,5 +1,7 @@
 """dreamctl ls: the runs."""
 
+import textwrap
+import time
 from typing import Annotated, Any
 
 import typer
@@ -95,10 +97,9 @@ def _table(runs: list[Any], _: tuple[str, ...]) -> None:
     for heading in shown:
         justify: Any = "right" if heading in _RIGHT else "left"
         table.add_column(heading, justify=justify, no_wrap=heading != "NAME", overflow="fold")
-    for run in runs:
-        cells = {
+    rows = [
+        {
             "ID": run.id,
-            "NAME": run.name + (f"\n  {run.reason}" if run.reason and run.status != "finished" else ""),
             "SEED": str(run.seed),
             "STATUS": run.status,
             "ENV STEPS": progress(run.env_steps, run.steps),
@@ -106,7 +107,15 @@ def _table(runs: list[Any], _: tuple[str, ...]) -> None:
             "TIME": "-" if run.started_at is None else duration(run.work_seconds),
             "CREATED": ago(run.created_at),
         }
-        table.add_row(*(cells[heading] for heading in shown))
+        for run in runs
+    ]
+    others = [heading for heading in shown if heading != "NAME"]
+    room = out.width - sum(2 + max(len(text) for text in (h, *(row[h] for row in rows))) for h in others)
+    for run, row in zip(runs, rows, strict=True):
+        name = textwrap.wrap(run.name, max(room, 12))  # a name that is too long is broken at its hyphens
+        why = [f"  {run.reason}"] if run.reason and run.status != "finished" else []
+        row["NAME"] = "\n".join(name + why)
+        table.add_row(*(row[heading] for heading in shown))
     out.print(table)
 
 
@@ -117,13 +126,19 @@ def _fields(runs: list[Any], fields: tuple[str, ...]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for field in fields:
-        table.add_column(field, overflow="fold")
+        numbers = all(isinstance(value(run, field), int | float | None) for run in runs)
+        table.add_column(field, overflow="fold", justify="right" if numbers else "left")
     for run in runs:
-        table.add_row(*(_text(value(run, field)) for field in fields))
+        table.add_row(*(_text(field, value(run, field)) for field in fields))
     console().print(table)
 
 
-def _text(value: Any) -> str:
+def _text(field: str, value: Any) -> str:
+    """A value for people: moments in UTC, time at work as a duration, other numbers to six digits."""
+    if value is not None and field.endswith("_at"):
+        return time.strftime("%Y-%m-%d %H:%M", time.gmtime(value))
+    if field == "work_seconds":
+        return duration(value)
     if isinstance(value, list):
         return ",".join(map(str, value)) or "-"
     return "-" if value is None else f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)

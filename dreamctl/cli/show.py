@@ -88,7 +88,7 @@ def show(
         _table(
             "evaluations",
             {
-                f"{e.env_steps:,}": f"{e.mean:6.1f} +- {e.std:5.1f}  {e.kind}, {len(e.returns)} episode(s)"
+                f"{e.env_steps:,}": f"{e.mean:6.1f} +- {e.std:5.1f}  {e.kind}, episodes: {len(e.returns)}"
                 for e in evaluations[-8:]
             },
         )

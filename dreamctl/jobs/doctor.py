@@ -83,7 +83,7 @@ def _home(store: Store, suffix: str) -> Iterator[Finding]:
         for run in waiting
         if run.steps > 0
     )
-    room = f"{free / 2**30:.1f} GiB free, the replay of {len(waiting)} waiting run(s) takes up to {needed / 2**30:.1f}"
+    room = f"{free / 2**30:.1f} GiB free, waiting runs: {len(waiting)}, replay up to {needed / 2**30:.1f} GiB"
     level = "ok" if free > needed + _ROOM else "error" if free < _ROOM // 8 else "warning"
     yield Finding("home", level, f"{store.home}: {room}", "" if level == "ok" else f"df -h {store.home}")
     left = [path for path in store.home.glob(f"{STAGE}*") if time.time() - path.stat().st_mtime > _OLD]

@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from unittest.mock import patch
 
 import pytest
+from rich.console import Console
 
 from dreamctl.cli.common import duration, progress, sparkline, speed, steps
 from dreamctl.jobs.launch import submit
@@ -253,6 +256,15 @@ def test_ls_narrows_sorts_and_shows_fields(home):
     assert "did you mean 'score'" in typed("ls", "--sort", "-scoer", home=home).stderr
     fields = json.loads(typed("ls", "--json", "--columns", "seed,horizon", home=home).stdout)
     assert fields == [{"seed": 0, "horizon": 5}, {"seed": 1, "horizon": 7}, {"seed": 0, "horizon": 12}]
+
+
+def test_ls_writes_moments_durations_and_long_names_for_people():
+    shown = typed("ls", "--recorded", "--columns", "name,work_seconds,created_at").stdout
+    assert re.search(r"walker_stand-dreamer-300k-s0 +48m 01s +\d{4}-\d\d-\d\d \d\d:\d\d", shown)
+    with patch("dreamctl.cli.ls.console", return_value=Console(width=80)):
+        narrow = typed("ls", "--recorded").stdout
+    assert "walker_stand-dreamer-   " in narrow and "\n          contrastive-s0" in narrow  # at a hyphen
+    assert all(len(line) <= 80 for line in narrow.splitlines())
 
 
 def test_ls_shows_seeds_times_and_why_a_run_failed(home):
