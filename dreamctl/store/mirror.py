@@ -195,7 +195,8 @@ class Mirror:
             tags=pages.of_run(run),
             run_name=run.name,
         )
-        params = {"task": run.task, "seed": run.seed, "preset": run.preset} | run.config
+        # the UI keeps their order: first what the run is and what sets it apart, then the other fields
+        params = {"task": run.task, "seed": run.seed, "preset": run.preset} | pages.from_preset(run) | run.config
         client.log_batch(created.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         if run.git_diff:
             client.log_text(created.info.run_id, run.git_diff, "code.diff")
@@ -235,8 +236,6 @@ class Mirror:
     def _status(self, client: Any, run: Run, there: str) -> None:
         """Set status and end time; MLflow leaves a killed process's run RUNNING for ever."""
         ended = run.status in ("finished", "failed", "stopped")
-        if run.reason or run.attempt > 1:  # a later attempt may have done better
-            client.set_tag(there, "reason", run.reason or "")
         client.set_tag(there, "steps", str(run.steps))  # a param cannot change when a run is made longer
         client.set_tag(there, "dreamctl.digest", run.digest)
         client.set_tag(there, "work_hours", f"{run.work_seconds / 3600:.2f}")  # its duration includes pauses
@@ -252,12 +251,12 @@ class Mirror:
             client.update_run(there, status=_STATUS[run.status])
 
     def _labels(self, client: Any, run: Run, there: str) -> None:
-        """What users have called a run since it was created there."""
+        """What users have called a run since it was created there, and why it failed; a later attempt may do better."""
         known = client.get_run(there).data.tags
         wanted = {"mlflow.runName": run.name} | {f"tag.{tag}": "true" for tag in run.tags}
-        wanted |= {"note": run.note} if run.note else {}
+        wanted |= {key: value for key, value in (("note", run.note), ("reason", run.reason)) if value}
         for key in known.keys() - wanted.keys():
-            if key == "note" or key.startswith("tag."):
+            if key in ("note", "reason") or key.startswith("tag."):
                 client.delete_tag(there, key)
         for key, value in wanted.items():
             if known.get(key) != value:

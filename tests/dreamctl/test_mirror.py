@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dreamctl.jobs.launch import submit
-from dreamctl.store import Point, open_store
+from dreamctl.store import Point, open_store, pages
 from tests.dreamctl.conftest import cli, quick_run, spec
 
 pytestmark = pytest.mark.mlflow
@@ -84,6 +84,25 @@ def test_artifacts_and_reason(mirrored):
     files = {file.path for file in client.list_artifacts(copy.info.run_id)}
     assert {"config.json", "learning_curve.png"} <= files and copy.data.tags["reason"] == "it broke"
     assert copy.info.artifact_uri.startswith(str(store.home / "mlartifacts"))
+    shown = list(copy.data.params)  # in this order the UI shows them
+    first = ["task", "seed", "preset", *pages.from_preset(run)]
+    assert shown[: len(first)] == first and len(first) > 3 and set(shown) == {*first, *run.config}
+
+
+def test_a_reason_goes_when_a_later_attempt_does_better(tmp_path):
+    from mlflow import MlflowClient
+
+    from dreamctl.store.mirror import Mirror
+
+    store = open_store(tmp_path)
+    run = submit(store, spec())
+    mirror = Mirror(store, draw)
+    tags = []
+    for status, reason in (("failed", "it broke"), ("finished", None)):
+        store.finish(run.id, store.claim(run.id, "cpu"), status, reason)
+        mirror.sync()
+        tags.append(there(store, MlflowClient(tracking_uri=mirror.uri))[run.id].data.tags)
+    assert tags[0]["reason"] == "it broke" and "reason" not in tags[1]
 
 
 def test_nothing_is_copied_twice(mirrored):
