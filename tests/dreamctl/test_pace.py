@@ -46,7 +46,7 @@ def test_the_time_left_is_right_from_the_first_updates_on(store, monkeypatch, pa
     moments, total = history(wanted.config, pretrain)
     now = next(m[0] for m in moments if m[0] >= part * total)
     past = [m for m in moments if m[0] <= now]
-    monkeypatch.setattr("dreamctl.store.store.time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr("dreamctl.store.sweeps.time", SimpleNamespace(time=lambda: now))
     points = [Point("time/episode_seconds", steps, end, when) for when, steps, _, end in past if end]
     store.heartbeat(run.id, attempt, env_steps=past[-1][1], updates=past[-1][2], scalars=points)
     rate, left = pace(store, store.get(run.id))
@@ -61,7 +61,7 @@ def test_a_pause_is_no_pace(store, monkeypatch):
     moments, total = history(wanted.config, resumed_at=30)
     past = [m for m in moments if m[1] <= 35 * 40]
     now = past[-1][0]
-    monkeypatch.setattr("dreamctl.store.store.time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr("dreamctl.store.sweeps.time", SimpleNamespace(time=lambda: now))
     points = [Point("time/episode_seconds", steps, end, when) for when, steps, _, end in past if end]
     store.heartbeat(run.id, attempt, env_steps=past[-1][1], updates=past[-1][2], scalars=points)
     assert pace(store, store.get(run.id)).left == pytest.approx(total - now, rel=0.12)
