@@ -176,10 +176,10 @@ def test_a_run_goes_on_from_before_a_damaged_episode(whole, tmp_path, episode, b
     store.change_steps(run.id, wanted.config.to_dict(), wanted.digest)
     capfd.readouterr()
     worker.work(store, run.id, "cpu")
-    said = capfd.readouterr()
+    said = capfd.readouterr().err
     assert path.read_bytes() == content
-    assert f"{path.name} was damaged: played again" in said.err if back == 240 else f"{path} is damaged" in said.out
-    first = min(int(line.split()[0].replace(",", "")) for line in said.out.splitlines() if "train/return" in line)
+    assert f"{path.name} was damaged: played again" in said if back == 240 else f"{path} is damaged" in said
+    first = min(int(line.split()[0].replace(",", "")) for line in said.splitlines() if "train/return" in line)
     assert first == back + 40
     longer = submit(whole[0], spec(steps="280"))
     worker.work(whole[0], longer.id, "cpu")
