@@ -84,7 +84,7 @@ def test_a_job_that_is_ended_is_reported_and_its_run_taken_on_again(engine, whol
         os.kill(victim.pid, signal.SIGKILL)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0 and "4 runs: 4 finished" in out, err
-    assert f"{victim.name}: waits again" in out and out.count("waits again") == 1, out
+    assert f"{victim.name}: waits again" in err and err.count("waits again") == 1, err
     assert sorted(run.attempt for run in open_store(tmp_path).runs()) == [1, 1, 1, 2]
     check_ends(tmp_path, whole)
 
@@ -111,7 +111,7 @@ def test_ctrl_c_stops_with_checkpoints_and_leaves_no_job_behind(engine, tmp_path
     process, running = start(engine, tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=200)
-    assert process.returncode == 0 and "Traceback" not in err and "continue with" in out, (out, err)
+    assert process.returncode == 0 and "Traceback" not in err and "continue with" in err, (out, err)
     store = open_store(tmp_path)
     assert [run.status for run in store.runs()] == ["stopped"] * 4
     assert all(store.checkpoints(run.id) for run in running)
@@ -130,7 +130,7 @@ def test_slurms_warning_before_the_time_limit_means_checkpoint_requeue_resume(wh
     assert process.returncode == 0, err
     run = open_store(tmp_path).get(victim.id)
     assert (run.status, run.attempt, run.deaths) == ("finished", 2, 0)
-    assert f"{victim.name}: waits again: job {victim.job} was ended by its engine" in out
+    assert f"{victim.name}: waits again: job {victim.job} was ended by its engine" in err
     check_ends(tmp_path, whole)
 
 
