@@ -126,12 +126,15 @@ def test_the_run_is_in_mlflow(whole):
     assert (home / "mlartifacts").is_dir()
 
 
-def start(home, name):
+def start(home, name, *more):
     """`dreamctl run` in the background, and its run once an update after the first episode of the agent is done."""
     settings = [part for item in QUICK for part in ("--set", item)]
     command = [sys.executable, "-m", "dreamctl", "run", "pendulum_swingup", "--preset", "smoke", *settings, *SLOWER]
     process = subprocess.Popen(
-        [*command, "--name", name, "--home", str(home)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, *more, "--name", name, "--home", str(home)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while process.poll() is None:
         store = open_store(home, create=False)
@@ -206,7 +209,7 @@ def test_a_finished_run_goes_further_with_more_steps(whole):
 
 def test_stop_command(whole):
     home, _ = whole
-    process, run = start(home, "asked")
+    process, run = start(home, "asked", "--set", "steps=4000")  # it must not end before it is asked
     assert cli("stop", "asked", home=home).returncode == 0
     process.communicate(timeout=120)
     assert open_store(home).get(run.id).status == "stopped"

@@ -132,7 +132,7 @@ def test_the_ui_answers_no_other_site_and_its_arguments_hold_no_password(tmp_pat
     port = free_port()
     where = f"sqlite:///{tmp_path}/mlflow.db?password={SECRET}"  # SQLite does not mind
     program = [sys.executable, "-m", "dreamctl", "ui", "--port", str(port), "--home", str(tmp_path)]
-    process = subprocess.Popen(program, env=os.environ | {"DREAMCTL_MLFLOW": where}, stderr=subprocess.PIPE)
+    process = subprocess.Popen(program, env=os.environ | {"DREAMCTL_MLFLOW": where}, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 200
         while time.monotonic() < deadline:
@@ -157,7 +157,7 @@ def test_the_ui_answers_no_other_site_and_its_arguments_hold_no_password(tmp_pat
         assert not any(SECRET.encode() in command for command in commands)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(120)
 
 
 def readable(path):
