@@ -9,6 +9,7 @@ Never mix `mujoco.Renderer` with dm_control's contexts in one process: images co
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -67,5 +68,8 @@ class Suite:
 
 
 def _failed(backend: str, error: Exception) -> RenderError:
+    loaded = getattr(sys.modules.get("dm_control._render"), "BACKEND", backend)
+    if loaded != backend:  # a notebook that imports dm_control first; it is never imported anew
+        return RenderError(f"dm_control was imported first and took {loaded}: set MUJOCO_GL={backend} before")
     cause = f"{type(error).__name__}: {error}"
     return RenderError(f"rendering with MUJOCO_GL={backend} failed ({cause}): install the Debian packages {PACKAGES}")

@@ -6,6 +6,7 @@ import pytest
 
 from agent import tasks
 from agent.config import PRESETS, Config, ConfigError, make
+from agent.rendering import choose_backend
 
 
 def test_preset_paper_is_appendix_b():
@@ -78,6 +79,7 @@ def test_unknown_presets_and_tasks_name_the_nearest():
 
 
 def test_there_are_the_papers_20_tasks_and_the_rest_of_the_suite():
+    choose_backend()  # else the import takes another, for every test after this one
     from dm_control import suite
 
     assert len(tasks.TASKS) == 20

@@ -75,6 +75,7 @@ def test_actions_are_stretched_to_the_bounds_of_the_task():
 
 
 def test_action_repeat_sums_rewards_of_the_plain_suite():
+    rendering.choose_backend()
     from dm_control import suite
 
     environment = Environment(TASKS["cartpole_balance"], CONFIG)
@@ -124,6 +125,19 @@ def test_a_missing_gl_library_is_named():
     env = {k: v for k, v in os.environ.items() if k != "MUJOCO_GL"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert "libegl1" in done.stdout and "libosmesa6" in done.stdout and done.stdout.count("\n") == 1
+
+
+def test_dm_control_imported_too_soon_is_told():
+    """Where no display is, GLFW is what an import without MUJOCO_GL takes; images cannot be drawn with it."""
+    code = (
+        "from dm_control import suite\n"
+        "from agent import config, environment, rendering, tasks\n"
+        "try: environment.Environment(tasks.TASKS['walker_walk'], config.make('smoke'))\n"
+        "except rendering.RenderError as error: print(error)\n"
+    )
+    env = {k: v for k, v in os.environ.items() if k not in ("MUJOCO_GL", "DISPLAY")}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "dm_control was imported first and took glfw: set MUJOCO_GL=egl before\n"
 
 
 def test_the_first_way_that_several_renderers_manage_is_taken(capsys):
