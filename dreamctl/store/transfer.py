@@ -135,10 +135,11 @@ class Arrival:
 def enter_sweep(source: Access, target: Access, sweep: Sweep, ids: dict[str, str]) -> str:
     """Put a sweep with those of its runs that are in `ids` (their ids here) into a home; returns its name there.
 
-    The same sweep (of that name, made at that moment) gets the runs that it lacks.
+    The same sweep (of that plan, made at that moment) gets the runs that it lacks.
     """
     with Session(target._engine) as session:
-        same = session.scalar(select(Sweep).where(Sweep.created_at == sweep.created_at, Sweep.spec == sweep.spec))
+        then = session.scalars(select(Sweep).where(Sweep.created_at == sweep.created_at))
+        same = next((each for each in then if each.spec == sweep.spec), None)  # PostgreSQL does not compare JSON
         taken = session.get(Sweep, sweep.id) is not None
     name = same.name if same else free_name(target, Sweep.name, sweep.name)
     identifier = same.id if same else secrets.token_hex(4) if taken else sweep.id

@@ -118,6 +118,20 @@ def test_two_homes_become_one_and_names_and_ids_that_clash_change(origin, tmp_pa
     assert [(r.id, r.name) for r in there.runs()] == before and len(there.sweeps()) == 2
 
 
+def test_runs_move_from_one_database_to_another_and_back(origin, store, monkeypatch, tmp_path):
+    """Between SQLite and what `store` is on: PostgreSQL in `make test-engines`."""
+    here, run = origin
+    assert len(import_(store, here.home, print, quiet)) == 3
+    assert known(store, store.get(run.id)) == known(here, run)
+    monkeypatch.delenv("DREAMCTL_DB", raising=False)
+    back = open_store(tmp_path / "back")
+    sweep = store.find_sweep("mine")
+    export(store, [r.id for r in store.runs()], [sweep.id], tmp_path / "all.tar", Part(), print, quiet)
+    assert len(import_(back, tmp_path / "all.tar", print, quiet)) == 3
+    assert shown(back.home, run.name) == shown(here.home, run.name)
+    assert [r.seed for r in back.members(back.find_sweep("mine").id)] == [1, 2]
+
+
 def test_a_home_of_an_older_schema_is_upgraded_in_a_copy(tmp_path):
     old = open_store(tmp_path / "old")
     run = submit(old, spec())
