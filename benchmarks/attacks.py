@@ -6,6 +6,7 @@
     memory    a run's worker is killed by the kernel for the memory it takes (a control group), and goes on
     wal       the write-ahead log is removed under a run at work
     limit     no file may grow beyond 200 kB (RLIMIT_FSIZE) in a run's worker, then it may
+    quota     the user's disk quota is used up for 30 s while a run trains (as root, with btrfs-progs)
 
 Prints JSON; exit code 1 when something was lost. HOME should be new; a run trains for seconds, on the CPU.
 """
@@ -203,7 +204,35 @@ def limit(store: Store, seconds: float) -> dict[str, Any]:
     return {"alive_under_the_limit": alive, "told": reason} | compared(store, run, 6)
 
 
-ATTACKS = {each.__name__: each for each in (locked, writers, points, memory, wal, limit)}
+def quota(store: Store, seconds: float) -> dict[str, Any]:
+    """A Btrfs file system in a file; its quotas hold for root as well."""
+    place, image = store.home / "mounted", store.home / "image"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(256 << 20)
+    try:
+        for command in (["mkfs.btrfs", "-q", image], ["mount", "-o", "loop", image, place]):
+            subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return {"skipped": f"no file system with quotas can be mounted here: {error}", "wrong": False}
+    try:
+        subprocess.run(["btrfs", "quota", "enable", place], check=True)
+        subprocess.run(["btrfs", "subvolume", "create", place / "home"], check=True, stdout=subprocess.DEVNULL)
+        there = open_store(place / "home")
+        run, process = begun(there, 7)
+        subprocess.run(["btrfs", "qgroup", "limit", "64k", "0/256", place], check=True)
+        time.sleep(30)
+        alive = process.poll() is None
+        subprocess.run(["btrfs", "qgroup", "limit", "none", "0/256", place], check=True)
+        process.wait()
+        log = (there.folder(run.id) / "log.txt").read_text()
+        told = [line for line in log.splitlines() if "over after" in line]  # before that, the log cannot grow either
+        return {"alive_without_quota": alive, "told": told} | compared(there, run, 7)
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+ATTACKS = {each.__name__: each for each in (locked, writers, points, memory, wal, limit, quota)}
 
 
 def main() -> None:
