@@ -211,7 +211,7 @@ def quota(store: Store, seconds: float) -> dict[str, Any]:
     with image.open("wb") as file:
         file.truncate(256 << 20)
     try:
-        for command in (["mkfs.btrfs", "-q", image], ["mount", "-o", "loop", image, place]):
+        for command in (["mkfs.btrfs", "-q", str(image)], ["mount", "-o", "loop", str(image), str(place)]):
             subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         return {"skipped": f"no file system with quotas can be mounted here: {error}", "wrong": False}
