@@ -177,7 +177,7 @@ def test_recorded_runs_are_read_without_being_written(tmp_path):
     drawn = run("plot", "curves", "--sweep", "walker_stand-300k", "--format", "png")
     assert drawn.returncode == 0 and (tmp_path / "runs/figures/walker_stand-300k/curves.png").is_file()
     refused = run("ls", "--home", str(tmp_path))
-    assert refused.returncode == 2 and "--recorded stands in place of --home" in refused.stderr
+    assert refused.returncode == 2 and "--recorded and --home exclude each other" in refused.stderr
     assert {path: path.read_bytes() for path in RECORDED.rglob("*") if path.is_file()} == before
 
 

@@ -1,7 +1,7 @@
-"""The commands. Each file parses, calls and prints; nothing heavy is imported before it is needed.
+"""The commands. Each file parses arguments, calls the library and prints; heavy packages are imported where used.
 
-These files do without `from __future__ import annotations`: Typer would evaluate each annotation from its text, which
-costs a twentieth of `--help`.
+No `from __future__ import annotations` in these files: Typer would have to evaluate every annotation from its text,
+which takes a twentieth of the time of `--help`.
 """
 
 import io
@@ -35,10 +35,10 @@ from dreamctl.errors import DreamctlError
 
 app = typer.Typer(
     name="dreamctl",
-    help="Train Dreamer from pixels; every run is on record.",
+    help="Train Dreamer from pixels and keep a record of every run.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,  # rich would double the time that --help takes
+    rich_markup_mode=None,  # rich would double the time of --help
     pretty_exceptions_enable=False,
 )
 for command in (
@@ -55,13 +55,13 @@ for registered in (*app.registered_commands, *plot.app.registered_commands):
 
 
 def main() -> None:
-    """Run a command; errors that a user can do something about are one line on stderr."""
+    """Run a command. Errors that the user can act on are printed as one line on stderr."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what a locale (LC_ALL=C) has no letters for is printed as \xb5
+        if isinstance(stream, io.TextIOWrapper):  # letters that the locale (LC_ALL=C) lacks become \xb5
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False) or 0
-        sys.stdout.flush()  # here, where a closed pipe is caught
+        sys.stdout.flush()  # here, where a closed pipe is handled
         sys.exit(code)
     except DreamctlError as error:
         _fail(str(error), error.exit_code)
@@ -74,15 +74,15 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:  # `dreamctl ls | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the very end
-        sys.exit(141)  # as a shell tells of SIGPIPE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush does not fail
+        sys.exit(141)  # 128 + SIGPIPE, as in a shell
     except Exception as error:
-        cause = getattr(error, "orig", None)  # of SQLAlchemy's errors, which is not imported here
+        cause = getattr(error, "orig", None)  # an error of SQLAlchemy, which is not imported here
         if cause is None:
             raise
         why = " ".join(str(cause).split())
         if "malformed" in why or "not a database" in why or "no such" in why:
-            hint = "it is damaged: go back to a copy of it, or save what is left (sqlite3 dreamctl.db .recover)"
+            hint = "it is damaged: restore a copy, or save what is left (sqlite3 dreamctl.db .recover)"
         else:
             hint = "is its disk full, or its server down?"
         _fail(f"the run database failed ({why}): {hint}", 2)

@@ -1,4 +1,4 @@
-"""How a sweep stands: what both `sweep` and `status` show."""
+"""The progress of a sweep, as `sweep` and `status` show it."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,11 @@ from dreamctl.store.models import STATUSES, Sweep
 if TYPE_CHECKING:
     from rich.console import Group
 
-_FAILED = 5  # failed runs that are shown, the latest
+_FAILED = 5  # how many of the latest failed runs are shown
 
 
 def overview(store: Store, sweep: Sweep) -> dict[str, Any]:
-    """A sweep in JSON: how many runs in each status, and those that run or failed."""
+    """A sweep as JSON: its number of runs by status, and details of the running and the failed ones."""
     runs = store.members(sweep.id)
     running = [run for run in runs if run.status == "running"]
     paces = [pace(store, run) for run in running]
@@ -34,7 +34,7 @@ def overview(store: Store, sweep: Sweep) -> dict[str, Any]:
 
 
 def _row(run: Run, pace: Pace) -> dict[str, Any]:
-    """How far a running run is; rate in environment steps per second, eta in seconds."""
+    """The progress of a running run: rate in environment steps per second; eta and age of the heartbeat in seconds."""
     return {
         "name": run.name,
         "id": run.id,
@@ -50,7 +50,7 @@ def _row(run: Run, pace: Pace) -> dict[str, Any]:
 
 
 def line(state: dict[str, Any]) -> str:
-    """A sweep in a line: name, the counts that are not zero, how far all of it is."""
+    """A sweep in one line: its name, the counts that are not zero, and its progress."""
     counts = ", ".join(f"{count} {status}" for status, count in state["counts"].items() if count)
     held = " (stopped)" if state["stopped"] else " (paused)" if state["paused"] else ""
     left = f", {duration(state['eta'])} left" if state["eta"] is not None else ""

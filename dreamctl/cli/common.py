@@ -1,4 +1,4 @@
-"""Options that commands share, and how they print."""
+"""Options that commands share, and how numbers, tables and messages are printed."""
 
 import functools
 import inspect
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 Home = Annotated[
     Path | None, typer.Option(help="Folder of the run database and all runs [default: $DREAMCTL_HOME, else runs/].")
 ]
-Recorded = Annotated[bool, typer.Option("--recorded", help="The runs that come with dreamctl, in place of a home's.")]
+Recorded = Annotated[bool, typer.Option("--recorded", help="Read the runs that come with dreamctl.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 RunRef = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="A run's id, name, or an unambiguous beginning of either.", autocompletion=completion.runs
+        metavar="RUN", help="A run's id or name, or an unambiguous prefix of either.", autocompletion=completion.runs
     ),
 ]
 Where = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FIELD=VALUE",
-        help="Only runs with this value of a config field, or of name, task, seed, preset, status, tags; several "
-        "values with commas; may be given again.",
+        help="Only runs whose FIELD (of the config, or name, task, seed, preset, status, tags) is VALUE. "
+        "A comma means or; repeat the option for and.",
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda:N [default: auto].")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")]
 
 _quiet = False  # --quiet was given
 
 
 def with_quiet(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command that takes --quiet, too."""
+    """Give a command the option --quiet."""
 
     @functools.wraps(command)
     def quiet_command(*args: Any, quiet: bool, **options: Any) -> Any:
@@ -54,21 +54,21 @@ def with_quiet(command: Callable[..., Any]) -> Callable[..., Any]:
     option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
     parameters = [*signature.parameters.values(), option]
     quiet_command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    # evaluated once: Typer asks four times, and to compile texts again would be a third of what --help takes
+    # evaluated once: Typer asks four times, and compiling them every time would take a third of the time of --help
     quiet_command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return quiet_command
 
 
 def say(text: str) -> None:
-    """What is no result: to stderr, unless --quiet."""
+    """Print a message that is not a result: on stderr, and not with --quiet."""
     if not _quiet:
         typer.echo(text, err=True)
 
 
 class Interrupts:
-    """Counts Ctrl-C inside a `with`, which would otherwise break off whatever is being done: a view, a claim.
+    """Counts Ctrl-C inside a `with` instead of interrupting what is being done there, such as a claim.
 
-    Who presses it a third time before the first is attended to gets out at once.
+    If it is pressed a third time before `take` has been called, `KeyboardInterrupt` is raised after all.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Interrupts:
         signal.signal(signal.SIGINT, self._before)
 
     def take(self) -> int:
-        """How often it was pressed since this was last asked."""
+        """How often Ctrl-C was pressed since the last call."""
         pressed, self.pressed = self.pressed, 0
         return pressed
 
@@ -93,9 +93,9 @@ class Interrupts:
 
 
 def console(stderr: bool = False) -> "Console":
-    """Where tables go: as wide as the terminal, 100 columns without one. Text is printed as it is, without markup.
+    """A console for tables, as wide as the terminal, or 100 columns without one. It interprets no markup.
 
-    stderr: for what is shown while there is work; nothing with --quiet.
+    stderr: a console for progress, on stderr and silent with --quiet.
     """
     from rich.console import Console
 
@@ -108,12 +108,12 @@ def console(stderr: bool = False) -> "Console":
 
 
 def _broken_pipe() -> None:
-    """For `main`, which knows what a closed pipe means; rich would end the program itself."""
+    """Leave a closed pipe to `main`; rich would end the program itself."""
     raise BrokenPipeError
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout."""
+    """Print a value as JSON on stdout."""
     print(json.dumps(value, indent=2))
 
 
@@ -127,12 +127,12 @@ def steps(count: int) -> str:
 
 
 def progress(done: int, total: int) -> str:
-    """How far a run is: 3.51k/300k."""
+    """Environment steps done and planned: 3.51k/300k."""
     return f"{steps(done)}/{steps(total)}"
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
-    """Values as a row of bars from the least to the largest, averaged where there are more than `width`."""
+    """Values as a row of bars, scaled from the least to the greatest; averaged in groups if more than `width`."""
     size = -(-len(values) // width)
     means = [sum(part) / len(part) for part in (values[i : i + size] for i in range(0, len(values), size))]
     low, span = min(means), max(means) - min(means)
@@ -140,7 +140,7 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
 
 
 def speed(rate: float | None) -> str:
-    """Environment steps per second, to two digits or whole: 0.84/s, 93/s, 120/s."""
+    """Environment steps per second, to two digits below 10/s: 0.84/s, 93/s, 120/s."""
     return "-" if rate is None else f"{rate:.2g}/s" if rate < 10 else f"{rate:.0f}/s"
 
 
@@ -150,7 +150,7 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In its two largest units: 2d 3h, 1h 02m, 2m 03s, 5s."""
+    """Seconds in their two largest units: 2d 3h, 1h 02m, 2m 03s, 5s."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -162,7 +162,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(when: float | None) -> str:
-    """How long ago, in one unit."""
+    """How long ago a time (seconds since 1970) was, in one unit: 5m ago."""
     if when is None:
         return "-"
     seconds = max(0.0, time.time() - when)
@@ -173,18 +173,18 @@ def ago(when: float | None) -> str:
 
 
 def reading(home: Path | None, recorded: bool) -> Path | None:
-    """The home that a reading command looks into."""
+    """The home that a command reads: the recorded runs or the given one. Raises `BadParameter` for both."""
     from dreamctl.store.database import RECORDED
 
     if not recorded:
         return home
     if home is not None:
-        raise typer.BadParameter("--recorded stands in place of --home: give one of them")
+        raise typer.BadParameter("--recorded and --home exclude each other: give one of them")
     return RECORDED
 
 
 def home_option(home: Path | None) -> str:
-    """What to add to a suggested command so that it finds this home."""
+    """The option that makes a suggested command use this home."""
     return f" --home {home}" if home else ""
 
 

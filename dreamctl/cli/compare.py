@@ -17,19 +17,21 @@ def compare(
     run: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN...]",
-            help="Runs by id, name or an unambiguous beginning [all].",
+            metavar="RUN",
+            help="Ids or names of runs, or unambiguous prefixes [default: all].",
             autocompletion=completion.runs,
         ),
     ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY", help="Config fields that make groups; also preset, name [default: method, objective]."
+            metavar="KEY",
+            help="Group by this config field, preset or name; repeat for several [default: method, objective].",
         ),
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option(help="Only this task; may be given again.", autocompletion=completion.tasks)
+        list[str] | None,
+        typer.Option(metavar="TASK", help="Only this task; repeat for several.", autocompletion=completion.tasks),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Only runs of this preset.", autocompletion=completion.presets)
@@ -38,20 +40,18 @@ def compare(
         str | None, typer.Option(help="Only runs of this sweep.", autocompletion=completion.sweeps)
     ] = None,
     at: Annotated[
-        int | None, typer.Option(min=1, metavar="STEPS", help="Scores after so many environment steps.")
+        int | None, typer.Option(min=1, metavar="STEPS", help="Compare scores after this many environment steps.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="GROUP", help="The group to hold against, or `published` [default: the best].")
+        str | None, typer.Option(metavar="GROUP", help="The reference group, or `published` [default: the best].")
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Only runs as long as the longest.")] = False,
     where: Where = None,
     reach: Annotated[
-        float | None, typer.Option(metavar="SCORE", help="Also after how many steps and hours runs reach this score.")
+        float | None, typer.Option(metavar="SCORE", help="Also show the steps and hours to reach this score.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw intervals and profiles into this PNG, PDF and CSV beside.")
-    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw intervals and profiles as PNG, PDF and CSV.")] = None,
     json: Json = False,
     home: Home = None,
     recorded: Recorded = False,
@@ -63,7 +63,7 @@ def compare(
     from dreamctl.store import open_store
 
     if csv is not None and plot is not None and csv == plot.with_suffix(".csv"):
-        raise BadInput(f"{csv} would be both the table and the picture's numbers: give --csv another name")
+        raise BadInput(f"--csv {csv} would overwrite the CSV of --plot: give it another name")
     store = open_store(reading(home, recorded), create=False)
     keys = tuple(by) if by else ("method", "objective")
     choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep, where=tuple(where or ()))
@@ -91,41 +91,41 @@ def compare(
 
 
 def _remarks(runs: "list[Run]", found: "Comparison", at: int | None, complete: bool) -> list[str]:
-    """What makes groups less comparable than they look."""
+    """Notes on what limits the comparison."""
     from dreamctl.results import selection
 
     notes = selection.waiting(runs)
     behind = [run.name for run in runs if at is not None and run.env_steps < at]
     if behind:
-        notes.append(f"{len(behind)} run(s) have not come to {at} environment steps and are left out")
+        notes.append(f"{len(behind)} run(s) have not reached {at} environment steps and are left out")
     short = [final for group in found.groups for final in group.short]
     if short:
         names = ", ".join(f"{one.run.name} ({steps(one.env_steps)})" for one in short[:5])
         more = f" and {len(short) - 5} more" if len(short) > 5 else ""
         notes.append(
-            f"shorter than {steps(short[0].wanted)} environment steps and counted as they are: {names}{more}; "
+            f"shorter than {steps(short[0].wanted)} environment steps, but included: {names}{more}; "
             "--complete leaves them out, --at STEPS compares all at one length"
         )
     if found.left_out:
-        notes.append(f"not all groups have these tasks, they are left out: {', '.join(found.left_out)}")
+        notes.append(f"left out, because not all groups have these tasks: {', '.join(found.left_out)}")
     if found.source is not None:
         notes.append(f"published: {found.source.origin}; a mean over seeds, not single runs")
     single = [group.name or "all" for group in found.groups if group.interval is None and group.runs]
     if single:
         more = f" and {len(single) - 3} more" if len(single) > 3 else ""
-        notes.append(f"no interval for {', '.join(single[:3])}{more}: there is a task with a single seed")
+        notes.append(f"no interval for {', '.join(single[:3])}{more}: a task has only one seed")
     return notes + advice(found)
 
 
 def advice(found: "Comparison") -> list[str]:
-    """What to expect of so few seeds; nothing from five on."""
+    """A note on what so few seeds can show; none from five seeds on."""
     from dreamctl.results import statistics
 
     reference = next(group for group in found.groups if group.reference)
     seeds = min(len(values) for group in found.groups if group.runs for values in group.scores.values())
     if seeds >= statistics.FEW:
         return []
-    text = f"{seeds} seed{'s' if seeds > 1 else ''} on a task: intervals are wide and allow for a seed that fails"
+    text = f"{seeds} seed{'s' if seeds > 1 else ''} per task: the intervals are wide, because further seeds may fail"
     smallest = [
         p * found.tests
         for group in found.groups
@@ -133,7 +133,7 @@ def advice(found: "Comparison") -> list[str]:
     ]
     if smallest and min(smallest) > 0.05:
         text += f"; no difference can be significant here: p is at least {min(1.0, min(smallest)):.2f}"
-    return [text + f"; from {statistics.FEW} seeds on they tell more (docs/statistics.md)"]
+    return [text + f"; use {statistics.FEW} or more to see smaller differences (docs/statistics.md)"]
 
 
 def _row(group: "Group") -> dict[str, Any]:
@@ -191,10 +191,10 @@ def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
     if len(groups) > 1:
         over = f"over the {len(found.tasks)} tasks that all groups have" if len(found.tasks) > 1 else "on one task"
         if published:
-            out.print(f"difference of the means from {reference!r} {over}; in brackets 95 % intervals")
+            out.print(f"difference of the means from {reference!r} {over}; 95 % intervals in brackets")
         else:
-            out.print(f"P(better): probability that a run scores higher than one of {reference!r}, {over}")
-            out.print(f"in brackets 95 % intervals; p: exact rank test{_corrected(found)}")
+            out.print(f"P(better): probability that a run scores higher than a run of {reference!r}, {over}")
+            out.print(f"95 % intervals in brackets; p: exact rank test{_corrected(found)}")
     keys = sorted({key for group in groups for key in group.differs})
     if keys:
         out.print("\nconfigs differ in")
@@ -208,7 +208,7 @@ def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
 
 
 def _print_reach(rows: list[dict[str, Any]], score: float) -> None:
-    """A line for each group and task."""
+    """Print how soon runs reach a score: a line for each group and task."""
     from rich.table import Table
 
     out = console()
@@ -221,13 +221,13 @@ def _print_reach(rows: list[dict[str, Any]], score: float) -> None:
             hours = "-" if one["hours"] is None else f"{one['hours']:.3g}"
             table.add_row(row["group"] or "all", one["task"], f"{one['reached']} of {one['runs']}", far, hours)
     out.print(
-        f"\nto a score of {score:g}: median environment steps and hours at work, where half of the runs got there"
+        f"\nmedian environment steps and hours of work to a score of {score:g}, if at least half of the runs reach it"
     )
     out.print(table)
 
 
 def _corrected(found: "Comparison") -> str:
-    """For how many tests p and the intervals of P(better) are corrected."""
+    """How p and the intervals of P(better) are corrected for several tests, in words; empty for one test."""
     if found.tests == 1:
         return ""
     pairs = " (all pairs; --against GROUP needs fewer)" if found.tests >= len(found.groups) else ""
@@ -245,7 +245,7 @@ def _p(value: float | None) -> str:
 
 
 def _write(path: Path, groups: "list[Group]") -> None:
-    """One line for each group and task."""
+    """Write a CSV with a row for each group and task. Raises `BadInput`."""
     import csv
 
     from dreamctl.errors import BadInput

@@ -1,6 +1,6 @@
-"""What Tab offers: runs, sweeps, tasks, presets, config fields. Nothing heavy is loaded, and nothing is ever said.
+"""Shell completion of runs, sweeps, tasks, presets and config fields, without heavy imports and without messages.
 
-Names are read from the SQLite file as it is, read only; of a database that is given by URL no names are offered.
+Names come from the SQLite file, opened read-only. With a database given by URL (DREAMCTL_DB) no names are offered.
 """
 
 import os
@@ -11,13 +11,20 @@ from typing import Any
 
 import typer
 
-_MOST = 500  # names that are offered
-SWEEPS = ("horizon", "performance", "behavior", "representation", "action-repeat", "all")  # a test holds it to them
+_MOST = 500  # names offered at most
+SWEEPS = (
+    "horizon",
+    "performance",
+    "behavior",
+    "representation",
+    "action-repeat",
+    "all",
+)  # as jobs.sweeps.NAMES, by a test
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
 
 def runs(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of runs, the newest first; ids where the beginning of one is typed."""
+    """Names of runs, newest first; ids if no name matches."""
     names = _stored(context, "SELECT name FROM run WHERE {} ORDER BY created_at DESC", "name", incomplete)
     return names or _stored(context, "SELECT id FROM run WHERE {}", "id", incomplete)
 
@@ -33,7 +40,7 @@ def runs_and_sweeps(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def plans(context: typer.Context, incomplete: str) -> list[str]:
-    """Sweeps that can be run: built in, stored, or in a file of the working directory."""
+    """Sweeps that can be run: built-in, in a file of the working directory, or stored."""
     files = [str(path) for end in ("*.yaml", "*.yml") for path in Path().glob(end)]
     return _beginning([*SWEEPS, *files], incomplete) + sweeps(context, incomplete)
 
@@ -45,12 +52,12 @@ def tags(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def statuses(incomplete: str) -> list[str]:
-    """How runs stand."""
+    """Statuses of runs."""
     return _beginning(STATUSES, incomplete)
 
 
 def tasks(incomplete: str) -> list[str]:
-    """The paper's tasks; of the others those that begin as what is typed."""
+    """The paper's tasks; once something has been typed, also the others that match."""
     from agent.tasks import MORE, TASKS
 
     return _beginning(TASKS if not incomplete else (*TASKS, *MORE), incomplete)
@@ -71,7 +78,7 @@ def methods(incomplete: str) -> list[str]:
 
 
 def settings(incomplete: str) -> list[str]:
-    """Config fields as "key=", and behind the "=" what a field can be."""
+    """Config fields as "key="; after the "=", the choices of the field."""
     from dataclasses import fields
 
     from agent.config import Config
@@ -84,7 +91,7 @@ def settings(incomplete: str) -> list[str]:
 
 
 def several(offer: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
-    """The same for a list with commas, of which the last part is being typed."""
+    """Complete the last item of a comma-separated list."""
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
@@ -98,7 +105,7 @@ def _beginning(names: Any, incomplete: str) -> list[str]:
 
 
 def _stored(context: typer.Context, query: str, column: str, incomplete: str) -> list[str]:
-    """The first column of a query on the home's database that begins as what is typed; nothing when that fails."""
+    """First column of the rows in the home's database whose `column` starts with `incomplete`; empty on any error."""
     import sqlite3
 
     from dreamctl.settings import home
@@ -107,9 +114,9 @@ def _stored(context: typer.Context, query: str, column: str, incomplete: str) ->
         return []
     try:
         file = home(context.params.get("home")) / "dreamctl.db"
-        query = query.format(f"substr({column}, 1, ?) = ?")  # LIKE would take an underscore for any letter
+        query = query.format(f"substr({column}, 1, ?) = ?")  # in LIKE an underscore matches any letter
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=1)) as database:
             rows = database.execute(f"{query} LIMIT {_MOST}", (len(incomplete), incomplete))
             return [row[0] for row in rows]
-    except Exception:  # a traceback in the middle of what is typed helps nobody
+    except Exception:  # no traceback into the command line being typed
         return []

@@ -1,10 +1,10 @@
-"""dreamctl config: the defaults that hold here."""
+"""dreamctl config: the defaults in effect."""
 
 from dreamctl.cli.common import Json, console, print_json
 
 
 def config(json: Json = False) -> None:
-    """Show the defaults in effect and where each comes from. dreamctl.toml and environment variables set them."""
+    """Show the defaults in effect and where each comes from. Set them in dreamctl.toml or the environment."""
     from dreamctl import settings
 
     found = settings.everything()

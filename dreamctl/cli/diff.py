@@ -1,4 +1,4 @@
-"""dreamctl diff: what sets two runs apart."""
+"""dreamctl diff: the differences between two runs."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from dreamctl.cli.common import Home, Json, Recorded, RunRef, console, print_jso
 
 
 def diff(run: RunRef, other: RunRef, json: Json = False, home: Home = None, recorded: Recorded = False) -> None:
-    """Show the differences of two runs: config, origin, results."""
+    """Show how two runs differ: config, origin, results."""
     from dreamctl.results.difference import differences
     from dreamctl.store import open_store
 

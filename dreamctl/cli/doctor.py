@@ -1,4 +1,4 @@
-"""dreamctl doctor: is everything in order?"""
+"""dreamctl doctor: check a home and this machine."""
 
 from typing import Annotated
 
@@ -8,11 +8,11 @@ from dreamctl.cli.common import Home, Json, home_option, print_json
 
 
 def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended from here.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired automatically.")] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Check home, database, MLflow, rendering, GPUs and runs. Exit code 1 when something is wrong."""
+    """Check home, database, MLflow, rendering, GPUs and runs. Exits with 1 if it finds an error."""
     from dreamctl.jobs import doctor
 
     suffix = home_option(home)
@@ -23,7 +23,7 @@ def doctor(
             finding.fix()
         rows.append({key: getattr(finding, key) for key in ("what", "level", "text", "mend")} | {"fixed": mended})
         if not json:
-            mend = " (mended)" if mended else f"\n{'':20}{finding.mend}" if finding.mend else ""
+            mend = " (fixed)" if mended else f"\n{'':20}{finding.mend}" if finding.mend else ""
             typer.echo(f"{finding.level:8} {finding.what:10} {finding.text}{mend}")
     if json:
         print_json(rows)

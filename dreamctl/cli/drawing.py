@@ -19,56 +19,53 @@ if TYPE_CHECKING:
 
 @dataclass
 class Asked:
-    """The options, as Typer reads them from these fields, and what they stand for."""
+    """The options (Typer reads them from these fields), and what follows from them."""
 
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Runs of this preset [default: the one that all runs have].", autocompletion=completion.presets
+            help="Only runs of this preset [default: the one that all runs have].", autocompletion=completion.presets
         ),
     ] = None
     tasks: Annotated[
         str | None,
-        typer.Option(help="Only these tasks, with commas.", autocompletion=completion.several(completion.tasks)),
+        typer.Option(help="Only these tasks, comma-separated.", autocompletion=completion.several(completion.tasks)),
     ] = None
     methods: Annotated[
         str | None,
-        typer.Option(help="Only these methods, with commas.", autocompletion=completion.several(completion.methods)),
+        typer.Option(
+            help="Only these methods, comma-separated.", autocompletion=completion.several(completion.methods)
+        ),
     ] = None
     seeds: Annotated[str | None, typer.Option(help="A number of seeds (3) or a list (0,1,4) [default: all].")] = None
     sweep: Annotated[
         str | None,
-        typer.Option(help="The runs of this sweep, whatever their settings.", autocompletion=completion.sweeps),
+        typer.Option(help="Only runs of this sweep, whatever their settings.", autocompletion=completion.sweeps),
     ] = None
     until: Annotated[
-        int | None, typer.Option(min=1, metavar="STEPS", help="Nothing after these environment steps.")
+        int | None, typer.Option(min=1, metavar="STEPS", help="Leave out what comes after so many environment steps.")
     ] = None
     width: Annotated[
-        int | None, typer.Option("--bin", min=1, metavar="STEPS", help="Width of a bin [default: at most 1e5].")
+        int | None,
+        typer.Option("--bin", min=1, metavar="STEPS", help="Bin width in environment steps [default: at most 1e5]."),
     ] = None
-    published: Annotated[
-        bool, typer.Option("--published/--no-published", help="Published scores of other methods, too.")
-    ] = True
-    show_seeds: Annotated[bool, typer.Option("--show-seeds", help="Single seeds as thin lines.")] = False
+    published: Annotated[bool, typer.Option("--published/--no-published", help="Show published scores, too.")] = True
+    show_seeds: Annotated[bool, typer.Option("--show-seeds", help="Show single seeds as thin lines.")] = False
     where: Where = None
-    complete: Annotated[bool, typer.Option("--complete", help="Only runs that came as far as was asked for.")] = False
-    version: Annotated[str, typer.Option(help="Published scores of the paper's submission or camera-ready.")] = (
+    complete: Annotated[bool, typer.Option("--complete", help="Only runs that reached the full length.")] = False
+    version: Annotated[str, typer.Option(help="Source of published scores: submission or camera-ready.")] = (
         "camera-ready"
     )
-    over: Annotated[str, typer.Option("--x", help="What learning curves are drawn over: steps, updates or hours.")] = (
-        "steps"
-    )
-    out: Annotated[Path | None, typer.Option(help="The folder to draw into [default: HOME/figures].")] = None
-    format: Annotated[str, typer.Option(help="png, pdf, svg; several with commas. The CSV is always written.")] = (
-        "png,pdf"
-    )
+    over: Annotated[str, typer.Option("--x", help="x-axis of learning curves: steps, updates or hours.")] = "steps"
+    out: Annotated[Path | None, typer.Option(help="Output folder [default: HOME/figures].")] = None
+    format: Annotated[str, typer.Option(help="png, pdf or svg, comma-separated. A CSV is always written.")] = "png,pdf"
     json: Json = False
     home: Home = None
     recorded: Recorded = False
 
     @functools.cached_property
     def store(self) -> "Store":
-        """The store to read."""
+        """The store that the figure is drawn from."""
         from dreamctl.store import open_store
 
         return open_store(reading(self.home, self.recorded), create=False)
@@ -105,9 +102,7 @@ class Asked:
         from dreamctl.results.figures import folder
 
         if self.out is not None and self.out.suffix in (".png", ".pdf", ".svg", ".csv"):
-            raise BadInput(
-                f"--out is a folder, not {self.out.name!r}: figures are named in it, --format says how they are written"
-            )
+            raise BadInput(f"--out is a folder, not a file ({self.out.name}): --format chooses what is written into it")
         return self.out or folder(self.store, self.sweep)
 
     @property
@@ -117,13 +112,13 @@ class Asked:
 
         chosen = listed(self.format) or ()
         if not chosen or set(chosen) - {"png", "pdf", "svg"}:
-            raise BadInput(f"--format is png, pdf or svg (several with commas), not {self.format!r}")
+            raise BadInput(f"--format is png, pdf or svg, or several of them with commas, not {self.format!r}")
         return chosen
 
     def report(self, name: str, paths: Iterable[Path], notes: Iterable[str] = ()) -> dict[str, Any]:
         """Report one figure: remarks on stderr and, without --json, its files on stdout; returns it for JSON.
 
-        MLflow gets it too, if it was drawn from a sweep into the home.
+        A figure of a sweep that was drawn into the home is also copied to MLflow.
         """
         from dreamctl.results.figures import drawn_from
 
@@ -142,7 +137,7 @@ class Asked:
 
 
 def drawing(*without: str) -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """A command with the options of `Asked`, but these, as its first argument; --json prints what it returns."""
+    """Decorator: pass the options of `Asked`, except `without`, as first argument; with --json print the result."""
     shared = [option for option in inspect.signature(Asked).parameters.values() if option.name not in without]
 
     def with_options(command: Callable[..., Any]) -> Callable[..., None]:

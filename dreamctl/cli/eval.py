@@ -9,16 +9,16 @@ from dreamctl.cli.common import Device, Home, Json, Recorded, RunRef, console, p
 
 def eval_(
     run: RunRef,
-    checkpoint: Annotated[str, typer.Option(help="latest, best, or environment steps.")] = "latest",
+    checkpoint: Annotated[str, typer.Option(help="latest, best or its environment steps.")] = "latest",
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 10,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the episodes.")] = 0,
-    video: Annotated[bool, typer.Option("--video", help="Keep the first episode as a GIF.")] = False,
+    video: Annotated[bool, typer.Option("--video", help="Save the first episode as a GIF.")] = False,
     device: Device = None,
     json: Json = False,
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Score a stored agent on new episodes, without noise. The result is recorded."""
+    """Score a stored agent on new episodes, without exploration noise. Records the result."""
     from dreamctl import settings
     from dreamctl.jobs import evaluation, files, preflight
     from dreamctl.store import open_store

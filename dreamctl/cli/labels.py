@@ -1,4 +1,4 @@
-"""dreamctl tag, note, rename: what users call runs."""
+"""dreamctl tag, note, rename: labels that users give to runs."""
 
 from typing import Annotated
 
@@ -9,12 +9,14 @@ from dreamctl.cli.common import Home, Json, RunRef, print_json, say
 
 
 def tag(
-    tag: Annotated[str, typer.Argument(help="The tag.", autocompletion=completion.tags)],
+    tag: Annotated[str, typer.Argument(metavar="TAG", help="The tag.", autocompletion=completion.tags)],
     run: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Runs by id, name or beginning.", autocompletion=completion.runs),
+        typer.Argument(
+            metavar="RUN", help="Ids or names of runs, or unambiguous prefixes.", autocompletion=completion.runs
+        ),
     ],
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the tag.")] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -33,7 +35,7 @@ def tag(
 
 def note(
     run: RunRef,
-    text: Annotated[str | None, typer.Argument(help='What to write down; "" takes it away.')] = None,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help='The note; "" removes it.')] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -55,11 +57,11 @@ def note(
 
 def rename(
     run: RunRef,
-    name: Annotated[str, typer.Argument(help="The new name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Give a run another name; its id, folder and files stay."""
+    """Rename a run; its id, folder and files stay the same."""
     from dreamctl.jobs.spec import check_name
     from dreamctl.store import open_store
 

@@ -1,4 +1,4 @@
-"""The live view of a training run, and what is said at its end."""
+"""The live view of a training run, and the summary at its end."""
 
 import subprocess
 import time
@@ -20,13 +20,13 @@ _MIRROR_PATIENCE = 60.0  # seconds
 
 
 def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]]) -> Run:
-    """Start a run's worker and show progress until it has ended; Ctrl-C stops it cleanly, a second one kills it.
+    """Start a run's worker, show progress until it has ended and return the run as it then stands.
 
-    Raises `RunFailed` when the worker did not get to begin.
+    Ctrl-C stops the worker cleanly, a second Ctrl-C kills it. Raises `RunFailed` if the worker did not even start.
     """
     asked = False
     warnings = _warnings(store.folder(run.id) / "log.txt")
-    with Interrupts() as interrupts:  # from before there is a worker that would continue without us
+    with Interrupts() as interrupts:  # before the worker exists: it would outlive us
         process = start()
         updates = (_bar if console(stderr=True).is_terminal else _lines)(store, run.id)
         while True:
@@ -42,15 +42,15 @@ def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]])
                     process.kill()
                 else:
                     say("\nstopping after this update, with a checkpoint; Ctrl-C again kills the worker")
-                    with suppress(OperationalError):  # the signal that follows will do
-                        store.request_stop(run.id)  # so that a worker too young for the signal leaves a stopped run
+                    with suppress(OperationalError):  # the signal below suffices
+                        store.request_stop(run.id)  # for a worker that does not handle the signal yet
                     process.terminate()
                 asked = True
     next(updates)
     updates.close()
     next(warnings)
     patiently(store.reap, may_recover)
-    reason = "the worker ended before it began"
+    reason = "the worker ended before it started the run"
     end = partial(store.abandon, run.id, run.attempt, "stopped" if asked else "failed", reason)
     if patiently(end, may_recover) and not asked:
         raise RunFailed(f"run {run.name}: {reason} (log: {store.folder(run.id) / 'log.txt'})")
@@ -58,7 +58,7 @@ def follow(store: Store, run: Run, start: Callable[[], subprocess.Popen[bytes]])
 
 
 def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes] | None, home: str, quiet: bool = False) -> None:
-    """One screen, unless `quiet`, when MLflow is up to date: how it went and where to look next."""
+    """Wait until MLflow is up to date; then, unless `quiet`, print how the run went and where to look next."""
     mirrored = "dreamctl ui" + home
     if mirror is None:
         mirrored = "switched off (DREAMCTL_MLFLOW=off)"
@@ -82,7 +82,7 @@ def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes] | None, hom
         rows["curve"] = f"dreamctl plot curves {run.name}{home}"
         rows["video"] = f"dreamctl eval {run.name} --episodes 1 --video{home}"
     else:
-        rows["go on"] = f"dreamctl run --resume {run.name}{home}"
+        rows["continue"] = f"dreamctl run --resume {run.name}{home}"
     rows["MLflow"] = mirrored
     for key, value in rows.items():
         table.add_row(key, value)
@@ -92,7 +92,7 @@ def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes] | None, hom
 
 
 def _wait_for_mirror(store: Store, run: Run, mirror: subprocess.Popen[bytes]) -> bool:
-    """Whether MLflow has the run as it ended; waits a while, unless the mirror has failed or Ctrl-C is pressed."""
+    """Wait for MLflow to have the ended run, unless the mirror fails or Ctrl-C is pressed; returns whether it does."""
     try:
         for _ in range(int(_MIRROR_PATIENCE / _POLL)):
             if store.mirrored(run.id).get("ended") == f"{run.status} {run.attempt}":
@@ -106,7 +106,7 @@ def _wait_for_mirror(store: Store, run: Run, mirror: subprocess.Popen[bytes]) ->
 
 
 def _bar(store: Store, run_id: str) -> Generator[None, None, None]:
-    """A progress bar that redraws at each step of the generator."""
+    """A progress bar, redrawn at each step of the generator."""
     from rich.progress import BarColumn, Progress, TextColumn
 
     from dreamctl.jobs.pace import pace
@@ -136,7 +136,7 @@ def _bar(store: Store, run_id: str) -> Generator[None, None, None]:
 
 
 def _lines(store: Store, run_id: str) -> Generator[None, None, None]:
-    """Without a terminal: a line whenever an evaluation has come in."""
+    """Without a terminal: print a line for each new evaluation."""
     seen = {evaluation.id for evaluation in store.evaluations(run_id)}
     while True:
         for evaluation in patiently(lambda: store.evaluations(run_id), may_recover):
@@ -148,7 +148,7 @@ def _lines(store: Store, run_id: str) -> Generator[None, None, None]:
 
 
 def _warnings(log: Path) -> Generator[None, None, None]:
-    """Pass on what the worker warns of in its log from now on."""
+    """Print the warnings that the worker writes into its log from now on."""
     seen = log.stat().st_size if log.is_file() else 0
     while True:
         if log.is_file():

@@ -1,4 +1,4 @@
-"""dreamctl ls: the runs."""
+"""dreamctl ls: list runs."""
 
 import textwrap
 import time
@@ -23,7 +23,7 @@ from dreamctl.cli.common import (
     say,
 )
 
-# Columns of the table, each with the least width of a terminal that has room for it.
+# Columns of the table, each with the terminal width from which it is shown.
 _COLUMNS = {"ID": 0, "NAME": 0, "SEED": 80, "STATUS": 0, "ENV STEPS": 0, "SCORE": 0, "TIME": 80, "CREATED": 90}
 _RIGHT = ("SEED", "ENV STEPS", "SCORE", "TIME", "CREATED")
 
@@ -42,12 +42,12 @@ def ls(
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.", autocompletion=completion.tags)] = None,
     where: Where = None,
     sort: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="The largest last; -FIELD: the smallest last [default: by age].")
+        str | None, typer.Option(metavar="FIELD", help="Largest value last; -FIELD: smallest last [default: by age].")
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(metavar="FIELD,...", help="These fields of a run or its config, with commas.")
+        str | None, typer.Option(metavar="FIELD,...", help="Show these fields of a run or its config.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The last so many (--json: all).")] = 100,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the last N (--json: all).")] = 100,
     json: Json = False,
     home: Home = None,
     recorded: Recorded = False,
@@ -69,7 +69,7 @@ def ls(
     conditions = narrow.parse(where or ())
     chosen = bool(tag or conditions or sort)
     config = listing.needs_config((*fields, (sort or "id").removeprefix("-")))
-    if chosen:  # first those that fit, then all of those that may be shown
+    if chosen:  # find the ids that match, then load the rows to show
         rows = store.rows({"id", "tags"} | narrow.columns(conditions), **given)
         ids = [row.id for row in narrow.fit(rows, conditions) if tag is None or tag in row.tags]
         count, runs = len(ids), store.these(ids if json or sort else ids[-limit:], light=not config)
@@ -81,7 +81,7 @@ def ls(
         print_json([{field: listing.value(run, field) for field in fields or listing.FIELDS} for run in runs])
         return
     if not runs:
-        say(f"no runs in {store.home}" + (" like that" if given or chosen else ""))
+        say(f"no {'matching ' if given or chosen else ''}runs in {store.home}")
         return
     if count > limit:
         say(f"{count - limit} {'more' if sort else 'older'} runs are not shown (--limit)")
@@ -112,7 +112,7 @@ def _table(runs: list[Any], _: tuple[str, ...]) -> None:
     others = [heading for heading in shown if heading != "NAME"]
     room = out.width - sum(2 + max(len(text) for text in (h, *(row[h] for row in rows))) for h in others)
     for run, row in zip(runs, rows, strict=True):
-        name = textwrap.wrap(run.name, max(room, 12))  # a name that is too long is broken at its hyphens
+        name = textwrap.wrap(run.name, max(room, 12))  # long names break at their hyphens
         why = [f"  {run.reason}"] if run.reason and run.status != "finished" else []
         row["NAME"] = "\n".join(name + why)
         table.add_row(*(row[heading] for heading in shown))
@@ -134,7 +134,7 @@ def _fields(runs: list[Any], fields: tuple[str, ...]) -> None:
 
 
 def _text(field: str, value: Any) -> str:
-    """A value for people: moments in UTC, time at work as a duration, other numbers to six digits."""
+    """A value as text: times in UTC, time at work as a duration, other numbers to six digits."""
     if value is not None and field.endswith("_at"):
         return time.strftime("%Y-%m-%d %H:%M", time.gmtime(value))
     if field == "work_seconds":

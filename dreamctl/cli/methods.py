@@ -1,4 +1,4 @@
-"""dreamctl methods: what can be chosen."""
+"""dreamctl methods: the methods, objectives, presets, tasks and config fields."""
 
 from typing import Annotated, Any
 
@@ -40,25 +40,25 @@ def _print(choices: dict[str, Any], fields: list[dict[str, Any]], tasks: dict[st
         out.print(kind, style="bold")
         out.print(Padding(" ".join(names), (0, 0, 0, 2)))
     presets = list(choices["presets"])
-    table = Table(box=None, pad_edge=False, title="config fields (a blank: as in paper)", title_justify="left")
+    table = Table(box=None, pad_edge=False, title="config fields (blank: as in paper)", title_justify="left")
     for heading in ("", *presets, "meaning"):
         table.add_column(heading, no_wrap=heading != "meaning")
     for field in fields:
         table.add_row(field["name"], *_values(field, presets), _meaning(field))
     out.print(table)
-    out.print("\nset them by: dreamctl run TASK --preset PRESET --set key=value --set method=planet")
+    out.print("\nset them with: dreamctl run TASK --preset PRESET --set key=value --set method=planet")
 
 
 def _page(choices: dict[str, Any], fields: list[dict[str, Any]]) -> str:
     """The page docs/config.md."""
     lines = ["# Methods, objectives, presets and config fields", ""]
-    lines += ["Written by `dreamctl methods --markdown`; a test keeps it so.", ""]
+    lines += ["This page is the output of `dreamctl methods --markdown`; a test keeps it up to date.", ""]
     for kind, named in choices.items():
         lines += [f"## {kind.capitalize()}", "", "| name | what it is |", "|---|---|"]
         lines += [f"| `{name}` | {entry.help}{_changes(kind, entry)} |" for name, entry in named.items()]
         lines.append("")
     presets = list(choices["presets"])
-    lines += ["## Config fields", "", "A blank: as in `paper`. A method's own values stand before the preset's.", ""]
+    lines += ["## Config fields", "", "A blank means: as in `paper`. What a method sets overrides the preset.", ""]
     lines += ["| field | " + " | ".join(presets) + " | meaning |", "|---" * (len(presets) + 2) + "|"]
     for field in fields:
         lines.append(f"| `{field['name']}` | {' | '.join(_values(field, presets))} | {_meaning(field)} |")

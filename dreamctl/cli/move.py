@@ -1,4 +1,4 @@
-"""dreamctl export, dreamctl import: runs move between homes."""
+"""dreamctl export, dreamctl import: move runs between homes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,18 +15,20 @@ def export(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN|SWEEP...", help="Runs and sweeps, by name or id.", autocompletion=completion.runs_and_sweeps
+            metavar="RUN|SWEEP", help="Names or ids of runs and sweeps.", autocompletion=completion.runs_and_sweeps
         ),
     ],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, a tar.")],
-    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="With checkpoints: to play and evaluate.")] = False,
-    replay: Annotated[bool, typer.Option("--replay", help="With checkpoints and episodes: to train on.")] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The tar file to write.")],
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Include checkpoints, for eval.")] = False,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Include checkpoints and episodes, for run --resume.")
+    ] = False,
     where: Where = None,
     json: Json = False,
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Write runs to a file, for import on another machine. With config, metrics, evaluations, pictures and log."""
+    """Write runs to a file, to import on another machine. Holds config, metrics, evaluations, pictures and log."""
     from dreamctl.store import moving, open_store
     from dreamctl.store.choose import choose
 
@@ -38,17 +40,17 @@ def export(
             store, [run.id for run in runs], [sweep.id for sweep in sweeps], file.absolute(), part, _note, total
         )
     size = file.stat().st_size
-    say(f"{len(runs)} run(s) in {file}, {size / 2**20:.1f} MiB; there: dreamctl import {file.name}")
+    say(f"wrote {len(runs)} run(s) to {file}, {size / 2**20:.1f} MiB; import with: dreamctl import {file.name}")
     if json:
         print_json({"file": str(file), "bytes": size, "runs": [{"id": run.id, "name": run.name} for run in runs]})
 
 
 def import_(
-    origin: Annotated[Path, typer.Argument(metavar="FILE|HOME", help="What export has written, or another home.")],
+    origin: Annotated[Path, typer.Argument(metavar="FILE|HOME", help="A file written by export, or another home.")],
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Bring in the runs of a file or of another home. What is here already stays; names that are taken change."""
+    """Import runs from a file or another home. Adds what is missing; a run whose name is taken gets another."""
     from dreamctl.cli.sync import sync
     from dreamctl.store import moving, open_store, tracking
 
@@ -61,10 +63,8 @@ def import_(
     if entered and not tracking.off():
         try:
             sync(home=home)
-        except Exception as error:  # MLflow's own, of any kind: the runs are here, and the mirror can wait
-            _note(
-                f"not mirrored to MLflow yet ({' '.join(str(error).split())[:200]}): dreamctl sync{home_option(home)}"
-            )
+        except Exception as error:  # any error of MLflow's: the runs are here, and the mirror can wait
+            _note(f"not copied to MLflow yet ({' '.join(str(error).split())[:200]}): dreamctl sync{home_option(home)}")
 
 
 def _note(text: str) -> None:
@@ -73,7 +73,7 @@ def _note(text: str) -> None:
 
 @contextmanager
 def _bar(what: str) -> Iterator[Callable[[int], Callable[[int], None]]]:
-    """A progress bar of bytes, once it is told how many."""
+    """A progress bar of bytes: call what it yields with their total, and the result with each increment."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -11,18 +11,18 @@ from dreamctl.cli.common import Home, Json, RunRef, home_option, print_json, say
 
 def open_(
     run: RunRef,
-    video: Annotated[bool, typer.Option("--video", help="The newest video.")] = False,
-    mlflow: Annotated[bool, typer.Option("--mlflow", help="Its page, where dreamctl ui is running.")] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of dreamctl ui, for --mlflow.")] = 5000,
+    video: Annotated[bool, typer.Option("--video", help="Open its newest video.")] = False,
+    mlflow: Annotated[bool, typer.Option("--mlflow", help="Open its page in a running dreamctl ui.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="PORT", help="Port of dreamctl ui.")] = 5000,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Find a run's folder, newest video or MLflow page. Prints the place, and opens it where there is a screen."""
+    """Open a run's folder, newest video or MLflow page. Prints where it is, and opens it if there is a display."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
 
     if video and mlflow:
-        raise BadInput("--video and --mlflow are two places: give one of them")
+        raise BadInput("--video and --mlflow exclude each other: give one of them")
     store = open_store(home, create=False)
     record = store.find(run)
     if mlflow:

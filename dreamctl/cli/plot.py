@@ -1,4 +1,4 @@
-"""dreamctl plot: pictures from stored runs."""
+"""dreamctl plot: figures from stored runs."""
 
 from typing import Annotated, Any
 
@@ -8,23 +8,27 @@ from dreamctl.cli import completion
 from dreamctl.cli.drawing import Asked, drawing
 from dreamctl.results.figures import FIGURES
 
-app = typer.Typer(help="Draw pictures from stored runs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Draw figures from stored runs.", no_args_is_help=True, rich_markup_mode=None)
 
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RUN...]", help="Runs by id, name or an unambiguous beginning.", autocompletion=completion.runs
+        metavar="RUN",
+        help="Ids or names of runs, or unambiguous prefixes [default: all].",
+        autocompletion=completion.runs,
     ),
 ]
 By = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY", help="A line for each value of this field [default: of all that differ]."),
+    typer.Option(
+        metavar="KEY", help="A line for each value of this field; repeat for several [default: all that differ]."
+    ),
 ]
 
 
 @app.callback()
 def plot() -> None:
-    """Draw pictures from stored runs."""
+    """Draw figures from stored runs."""
 
 
 @app.command()
@@ -44,7 +48,7 @@ def curves(asked: Asked, run: Runs = None, by: By = None) -> dict[str, Any]:
 @drawing("width", "published", "show_seeds", "version", "over")
 def final(
     asked: Asked,
-    x: Annotated[str, typer.Option(metavar="KEY", help="The config field on the x axis.")],
+    x: Annotated[str, typer.Option(metavar="KEY", help="The config field on the x-axis.")],
     by: Annotated[str, typer.Option(metavar="KEY", help="A line for each value of this config field.")] = "method",
 ) -> dict[str, Any]:
     """Final score over any config field, a panel per task."""
@@ -60,7 +64,7 @@ def final(
 @app.command()
 @drawing("published", "show_seeds", "version")
 def efficiency(asked: Asked, run: Runs = None, by: By = None) -> dict[str, Any]:
-    """All tasks in one curve. The IQM of their scores over environment steps, with its 95 % interval."""
+    """IQM of the scores on all tasks, with 95 % intervals."""
     from dreamctl.results import selection
     from dreamctl.results.figures import efficiency as figure
 
@@ -76,7 +80,7 @@ _OF_RUNS = ("preset", "tasks", "methods", "seeds", "sweep", "until", "width", "p
 @app.command()
 @drawing(*_OF_RUNS, "complete", "over", "recorded")
 def published(asked: Asked) -> list[dict[str, Any]]:
-    """What was published, without any run. Figure 6 and the curves of the released Dreamer."""
+    """Published scores alone; needs no run. Figure 6 and the curves of the released Dreamer."""
     from dreamctl.results.draw import draw_published
 
     drawn = draw_published(asked.folder, asked.formats, asked.version)
@@ -86,7 +90,7 @@ def published(asked: Asked) -> list[dict[str, Any]]:
 @app.command("all")
 @drawing("tasks", "methods", "sweep", "over")
 def all_(asked: Asked) -> list[dict[str, Any]]:
-    """Every figure that stored runs suffice for. Says what the others need."""
+    """Every figure that the stored runs suffice for. Says what the others need."""
     from dreamctl.errors import BadInput
 
     drawn = []

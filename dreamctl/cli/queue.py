@@ -1,4 +1,4 @@
-"""Commands on sweeps and their runs: status, pause, resume, retry, logs, rm."""
+"""Commands for sweeps and their runs: status, pause, resume, retry, stop, logs, rm."""
 
 import time
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ SweepRef = Annotated[
 Several = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RUN|SWEEP...",
-        help="Runs (id, name, beginning) and sweeps (name, id).",
+        metavar="RUN|SWEEP",
+        help="Ids or names of runs (or prefixes) and of sweeps.",
         autocompletion=completion.runs_and_sweeps,
     ),
 ]
@@ -30,9 +30,10 @@ _POLL = 1.0  # seconds
 
 def status(
     sweep: Annotated[
-        str | None, typer.Argument(help="A sweep's name or id [default: all].", autocompletion=completion.sweeps)
+        str | None,
+        typer.Argument(metavar="SWEEP", help="A sweep's name or id [default: all].", autocompletion=completion.sweeps),
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep it up to date until Ctrl-C.")] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -54,7 +55,7 @@ def status(
         return
     out = console()
     if not states():
-        out.print(f"no sweeps in {store.home}; begin one: dreamctl sweep NAME")
+        out.print(f"no sweeps in {store.home}; start one with: dreamctl sweep NAME")
         return
     from rich.console import Group
 
@@ -73,12 +74,12 @@ def status(
 
 
 def pause(sweep: SweepRef, json: Json = False, home: Home = None) -> None:
-    """Let a sweep start no further runs; running ones continue."""
+    """Keep a sweep from starting more runs; running ones continue."""
     _pause(sweep, True, json, home)
 
 
 def resume(sweep: SweepRef, json: Json = False, home: Home = None) -> None:
-    """Let a paused sweep start runs again. Its scheduler waits for this."""
+    """Let a paused sweep start runs again. Its scheduler is still there, waiting."""
     _pause(sweep, False, json, home)
 
 
@@ -89,13 +90,13 @@ def _pause(sweep: str, paused: bool, json: bool, home: Path | None) -> None:
     record = store.find_sweep(sweep)
     store.pause(record.id, paused)
     command = f"dreamctl {'resume' if paused else 'sweep'} {record.name}{home_option(home)}"
-    say(f"{record.name} {'is paused; continue with' if paused else 'continues; if no scheduler is at work'}: {command}")
+    say(f"{record.name} {'is paused; continue with' if paused else 'continues; if no scheduler is running'}: {command}")
     if json:
         print_json({"sweep": record.name, "paused": paused})
 
 
 def retry(what: Several = None, where: Where = None, json: Json = False, home: Home = None) -> None:
-    """Queue failed and stopped runs again, or those of sweeps."""
+    """Put failed and stopped runs back in the queue."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
     from dreamctl.store.choose import choose
@@ -105,7 +106,7 @@ def retry(what: Several = None, where: Where = None, json: Json = False, home: H
     runs, _ = choose(store, what or (), where or ())
     waiting = [run for run in runs if run.status in ("failed", "stopped")]
     if not waiting:
-        raise BadInput(f"nothing of {' '.join([*(what or ()), *(where or ())])} has failed or been stopped")
+        raise BadInput(f"no run of {' '.join([*(what or ()), *(where or ())])} has failed or been stopped")
     of = {run.name: store.sweeps_of(run.id) for run in waiting}
     alone = [name for name, sweeps in of.items() if not sweeps]
     if alone:
@@ -114,7 +115,7 @@ def retry(what: Several = None, where: Where = None, json: Json = False, home: H
     store.requeue([run.id for run in waiting])
     for name in dict.fromkeys(sweeps[0].name for sweeps in of.values()):
         count = sum(sweeps[0].name == name for sweeps in of.values())
-        say(f"{count} run(s) wait again; a scheduler takes them on: dreamctl sweep {name}{home_option(home)}")
+        say(f"{count} run(s) queued again; if no scheduler is running: dreamctl sweep {name}{home_option(home)}")
     if json:
         print_json(_listed(waiting))
 
@@ -133,7 +134,7 @@ def stop(what: Several = None, where: Where = None, json: Json = False, home: Ho
         running = store.stop_sweep(sweep.id)
         stopped += running
         command = f"dreamctl sweep {sweep.name}{home_option(home)}"
-        say(f"{sweep.name} stops, {len(running)} run(s) at work; continue with: {command}")
+        say(f"asked {sweep.name} and {len(running)} running run(s) to stop; continue with: {command}")
     theirs = {run.id for sweep in sweeps for run in store.members(sweep.id)}
     single = [run for run in runs if run.id not in theirs]
     if single and not any(run.status == "running" for run in single):
@@ -150,8 +151,8 @@ def stop(what: Several = None, where: Where = None, json: Json = False, home: Ho
 
 def logs(
     run: RunRef,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the run ends.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the run ends.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, metavar="N", help="Print the last N lines.")] = 20,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -164,10 +165,10 @@ def logs(
     record = store.find(run)
     path = store.file(record.id, "log.txt")
     if not path.is_file():
-        raise BadInput(f"run {record.name} has no log: it has not begun")
+        raise BadInput(f"run {record.name} has no log: it has not started")
     if json:
         if follow:
-            raise BadInput("--json prints the lines that there are: leave --follow away")
+            raise BadInput("--json cannot follow a log: leave out --follow")
         print_json(path.read_text(errors="replace").splitlines()[-lines:])
         return
     with path.open(errors="replace") as file:
@@ -184,7 +185,7 @@ def logs(
 def rm(
     what: Several = None,
     where: Where = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -198,10 +199,12 @@ def rm(
     runs, sweeps = choose(store, what or (), where or ())
     running = [run.name for run in runs if run.status == "running"]
     if running:
-        raise BadInput(f"{', '.join(running[:3])} running: stop first (dreamctl stop {' '.join(what or running[:3])})")
+        raise BadInput(
+            f"still running: {', '.join(running[:3])}; stop first: dreamctl stop {' '.join(what or running[:3])}"
+        )
     going = {sweep.id for sweep in sweeps}
     theirs = {run.id for sweep in sweeps for run in store.members(sweep.id)}
-    # of a sweep's runs those stay that another sweep shares
+    # a sweep's runs stay if another sweep has them, too
     runs = [run for run in runs if run.id not in theirs or {sweep.id for sweep in store.sweeps_of(run.id)} <= going]
     what_goes = [f"sweep {sweep.name}" for sweep in sweeps]
     if len(runs) == 1 and not sweeps:

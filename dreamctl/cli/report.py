@@ -1,4 +1,4 @@
-"""dreamctl report: what the runs of a home say, on one page."""
+"""dreamctl report: one page on the runs of a home."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,15 +9,17 @@ from dreamctl.cli.common import Home, Json, Recorded, print_json, reading
 
 
 def report(
-    out: Annotated[Path | None, typer.Option(help="The folder to write into [default: HOME/report].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder [default: HOME/report].")] = None,
     preset: Annotated[str | None, typer.Option(help="Only runs of this preset.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Only runs of this sweep, whatever their settings.")] = None,
-    until: Annotated[int | None, typer.Option(min=1, metavar="STEPS", help="As after these environment steps.")] = None,
+    until: Annotated[
+        int | None, typer.Option(min=1, metavar="STEPS", help="Judge scores at this many environment steps.")
+    ] = None,
     json: Json = False,
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Judge the paper's claims on one page, from stored runs. With figures, scores, times, cost and gaps."""
+    """Judge the paper's claims from stored runs. One page, with figures, scores, hours and missing runs."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -15,7 +15,7 @@ def run(
         str | None,
         typer.Argument(
             metavar="TASK",
-            help="A task, such as walker_walk, or your own, MODULE:FACTORY.",
+            help="A task such as walker_walk, or your own: MODULE:FACTORY.",
             autocompletion=completion.tasks,
         ),
     ] = None,
@@ -29,32 +29,34 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a config field.", autocompletion=completion.settings),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Task, seed and config from YAML: show RUN --config prints it.")
+        Path | None, typer.Option(metavar="FILE", help="YAML with task, seed and config, as show --config prints.")
     ] = None,
     from_: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="RUN",
-            help="Task, seed and config of a stored run, which --seed and --set change.",
+            help="Task, seed and config of a stored run; --seed and --set change them.",
             autocompletion=completion.runs,
         ),
     ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            metavar="STEP", help="With --from: fork the run at this checkpoint: environment steps, latest or best."
+            metavar="STEP", help="With --from: fork that run at a checkpoint (its environment steps, latest or best)."
         ),
     ] = None,
     device: Device = None,
     name: Annotated[str | None, typer.Option(help="Name of the run [default: TASK-METHOD[-OBJECTIVE]-sSEED].")] = None,
     tag: Annotated[
         list[str] | None,
-        typer.Option(help="A label to find the run by; may be given again.", autocompletion=completion.tags),
+        typer.Option(
+            metavar="TAG", help="A label to find the run by; repeat for several.", autocompletion=completion.tags
+        ),
     ] = None,
     inline: Annotated[bool, typer.Option("--inline", help="Train in this process, for a debugger.")] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Write a trace of some updates and a table of where time goes.")
+        bool, typer.Option("--profile", help="Write a trace of some updates and a table of where the time goes.")
     ] = False,
     resume: Annotated[
         str | None,
@@ -65,12 +67,12 @@ def run(
         ),
     ] = None,
     notify: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="Run COMMAND MESSAGE when it has ended or failed.")
+        str | None, typer.Option(metavar="COMMAND", help="Run COMMAND MESSAGE when the run has ended or failed.")
     ] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Train one agent. Ctrl-C stops it with a checkpoint, --resume RUN continues."""
+    """Train one agent. Ctrl-C writes a checkpoint and stops; --resume RUN continues."""
     from dreamctl import settings
     from dreamctl.cli.live import conclude, follow
     from dreamctl.cli.ls import summary
@@ -92,12 +94,12 @@ def run(
         wanted = spec.wanted(basis, task, seed, set_ or [], name, tag or [])
         if checkpoint is not None:
             if origin is None:
-                raise BadInput("--checkpoint needs the run that it belongs to: --from RUN")
+                raise BadInput("--checkpoint needs the run to fork: --from RUN")
             wanted = forking.plan(open_store(home), origin, checkpoint, wanted)
         preflight.check(device, [wanted.task])
         store = open_store(home)
         for twin in store.runs(digest=wanted.digest):
-            say(f"note: {twin.name} is the same run ({twin.status}): task, seed and config are equal")
+            say(f"note: {twin.name} ({twin.status}) has the same task, seed and config")
         record = launch.submit(store, wanted)
     say(f"run {record.name} ({record.id}) in {store.folder(record.id)}")
     mirror = launch.spawn_mirror(store)
@@ -112,7 +114,7 @@ def run(
     if profile:
         say(f"profile    {store.folder(record.id) / 'profile'}")
     news.tell(notify, news.ended(record))
-    if record.status in ("failed", "queued"):  # queued: its worker died, and it is a sweep's
+    if record.status in ("failed", "queued"):  # queued: its worker died, and its sweep will retry it
         log = store.folder(record.id) / "log.txt"
-        again = ", and waits in its sweep" if record.status == "queued" else ""
+        again = ", and is back in the queue of its sweep" if record.status == "queued" else ""
         raise RunFailed(f"run {record.name} failed: {record.reason}{again}" + ("" if inline else f" (log: {log})"))

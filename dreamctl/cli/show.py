@@ -1,4 +1,4 @@
-"""dreamctl show: all that is known of one run."""
+"""dreamctl show: everything on record about one run."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -27,7 +27,7 @@ from dreamctl.cli.ls import summary
 def show(
     run: RunRef,
     config: Annotated[
-        bool, typer.Option("--config", help="Only task, seed and config, as YAML for dreamctl run --config.")
+        bool, typer.Option("--config", help="Print only task, seed and config, as YAML for run --config.")
     ] = False,
     json: Json = False,
     home: Home = None,
@@ -103,7 +103,7 @@ def show(
         typer.echo(f"{command.format(record.name)}{where}")
 
 
-_NEXT = {  # what one does with a run next
+_NEXT = {  # commands to suggest, by status
     "queued": ("dreamctl status", "dreamctl run --resume {}"),
     "running": ("dreamctl logs {} -f", "dreamctl stop {}"),
     "finished": ("dreamctl plot curves {}", "dreamctl eval {} --video", "dreamctl run --from {} --seed N"),
@@ -113,7 +113,7 @@ _NEXT = {  # what one does with a run next
 
 
 def _curve(evaluations: Sequence[Any]) -> str:
-    """The evaluations of training as a sparkline; nothing where there are less than two."""
+    """The evaluations during training as a sparkline; empty if there are fewer than two."""
     trained = [evaluation for evaluation in evaluations if evaluation.kind != "manual"]
     if len(trained) < 2:
         return ""
@@ -122,7 +122,7 @@ def _curve(evaluations: Sequence[Any]) -> str:
 
 
 def _origin(parent: dict[str, Any] | None) -> str:
-    """What a fork goes on from; nothing for other runs."""
+    """The checkpoint that a fork started from, and its parent's values of changed fields; empty for other runs."""
     if parent is None:
         return ""
     changed = ", ".join(f"{key}={value}" for key, value in parent["changed"].items())

@@ -24,20 +24,22 @@ def sweep(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="horizon, performance, behavior, representation, action-repeat, all, a .yaml file, a stored one.",
+            metavar="SWEEP",
+            help="horizon, performance, behavior, representation, action-repeat, all, a .yaml file or a stored sweep.",
             autocompletion=completion.plans,
         ),
     ] = None,
     tasks: Annotated[
         str | None,
         typer.Option(
-            help="Tasks, with commas [default: the sweep's].", autocompletion=completion.several(completion.tasks)
+            help="Tasks, comma-separated [default: the sweep's].", autocompletion=completion.several(completion.tasks)
         ),
     ] = None,
     methods: Annotated[
         str | None,
         typer.Option(
-            help="Methods, with commas [default: the sweep's].", autocompletion=completion.several(completion.methods)
+            help="Methods, comma-separated [default: the sweep's].",
+            autocompletion=completion.several(completion.methods),
         ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="A number of seeds (3) or a list (0,1,4) [default: 3].")] = None,
@@ -47,37 +49,39 @@ def sweep(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of every run.", autocompletion=completion.settings),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a config field of every run.", autocompletion=completion.settings
+        ),
     ] = None,
     grid: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=A,B,C",
-            help="Values of a config field, each with all others.",
+            help="Values of a config field; repeat to combine several fields.",
             autocompletion=completion.settings,
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many runs.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and what it costs.")] = False,
-    per_gpu: Annotated[int | None, typer.Option(min=1, help="Runs at once on each GPU [default: 1].")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N runs.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and what it would cost.")] = False,
+    per_gpu: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Runs at once on each GPU [default: 1].")
+    ] = None,
     cpu_slots: Annotated[
-        int | None, typer.Option(min=0, help="Runs at once on the CPU [default: 1 without GPU].")
+        int | None, typer.Option(min=0, metavar="N", help="Runs at once on the CPU [default: 1 without a GPU].")
     ] = None,
     max_attempts: Annotated[
-        int, typer.Option(min=1, help="Workers that a run may lose before it counts as failed.")
+        int, typer.Option(min=1, metavar="N", help="Workers that a run may lose before it fails.")
     ] = 3,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed runs on again, too.")] = False,
-    executor: Annotated[
-        str | None, typer.Option(help="What runs the jobs: local, slurm or ray [default: local].")
-    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry failed runs, too.")] = False,
+    executor: Annotated[str | None, typer.Option(help="Where jobs run: local, slurm or ray [default: local].")] = None,
     resource: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="For each job: an option of sbatch (time=4:00:00), or of a Ray task."),
+        typer.Option(metavar="KEY=VALUE", help="An option of sbatch (time=4:00:00) or of a Ray task, for each job."),
     ] = None,
     inline: Annotated[
-        bool, typer.Option("--inline", help="Train in this process, one by one, for a debugger.")
+        bool, typer.Option("--inline", help="Train in this process, run by run, for a debugger.")
     ] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Continue in the background.")] = False,
     notify: Annotated[
         str | None,
         typer.Option(metavar="COMMAND", help="Run COMMAND MESSAGE when a run fails and when the sweep has ended."),
@@ -85,7 +89,7 @@ def sweep(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Run a sweep, or continue it: only what is missing is run. Ctrl-C stops it with checkpoints."""
+    """Run a sweep or continue it; only missing runs are trained. Ctrl-C writes checkpoints and stops."""
     from dreamctl import settings
     from dreamctl.cli import board
     from dreamctl.errors import BadInput, RunFailed
@@ -103,23 +107,23 @@ def sweep(
     news.check(notify)
     executor = settings.get("executor", executor)
     if inline and executor != "local":
-        raise BadInput("--inline trains in this process: leave --executor away")
+        raise BadInput("--inline trains in this process: leave out --executor")
     if executor != "local":
         given = engines.check(executor, resource or [])
     else:
         if resource:
-            raise BadInput("--resource goes with --executor slurm or ray; here: --per-gpu, --cpu-slots")
+            raise BadInput("--resource is for --executor slurm or ray; local jobs have --per-gpu and --cpu-slots")
         preflight.check("auto", [cell.task for cell in cells])
         room = slots(settings.get("per_gpu", per_gpu), settings.get("cpu_slots", cpu_slots))
         if not room:
-            raise BadInput("there is no slot to train in: give --cpu-slots 1 or more")
+            raise BadInput("no slot to train in: give --cpu-slots 1 or more")
     store = open_store(home)
     record = scheduler.enroll(store, plan.name, cells, plan.to_dict(), max_attempts, retry_failed)
     if detach:
         log = launch.spawn_again(store, [argument for argument in sys.argv[1:] if argument != "--detach"], plan.name)
-        say(f"sweep {plan.name} goes on in the background (log: {log})")
+        say(f"sweep {plan.name} continues in the background (log: {log})")
         where = home_option(home)
-        say(f"see: dreamctl status {plan.name} --watch{where}; end: dreamctl stop {plan.name}{where}")
+        say(f"watch it: dreamctl status {plan.name} --watch{where}; stop it: dreamctl stop {plan.name}{where}")
         return
     say(f"sweep {plan.name}: {len(cells)} runs")
     failures = news.Failures(store, record)
@@ -158,7 +162,7 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> 
 
     out = console()
     table = Table(box=None, pad_edge=False)
-    fields = [key for key in cells[0].config.to_dict() if key != "returns"]  # which follows from the method
+    fields = [key for key in cells[0].config.to_dict() if key != "returns"]  # it follows from the method
     varied = [key for key in fields if len({getattr(cell.config, key) for cell in cells}) > 1]
     for heading in ("TASK", *(key.upper() for key in varied), "SEEDS", "STORED"):
         table.add_column(heading)
@@ -176,7 +180,9 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> 
     cost = estimate(store, todo)
     hours = "time unknown" if cost.device_hours is None else f"{cost.device_hours:.1f} hours on one slot"
     disk = "unknown" if cost.disk is None else f"{cost.disk / 2**30:.1f} GiB"
-    out.print(f"to do: {len(todo)} runs, {hours}, disk {disk}, replay memory up to {cost.memory / 2**30:.1f} GiB a run")
+    out.print(
+        f"to do: {len(todo)} runs, {hours}, disk {disk}, replay memory up to {cost.memory / 2**30:.1f} GiB per run"
+    )
     out.print(f"measured on: {cost.source}" if todo else "nothing to do")
 
 
@@ -198,9 +204,9 @@ def _cell(cell: "RunSpec", run: Any) -> dict[str, Any]:
 
 
 def _watch(scheduler: "Scheduler | Cluster", failures: "Failures", notify: str | None) -> None:
-    """Let a scheduler work until it is done, telling of runs that fail.
+    """Step a scheduler until it is done, and report runs that fail.
 
-    Ctrl-C stops the workers with a checkpoint, a second one kills them.
+    Ctrl-C stops the workers with checkpoints, a second Ctrl-C kills them.
     """
     import time
 
@@ -216,7 +222,7 @@ def _watch(scheduler: "Scheduler | Cluster", failures: "Failures", notify: str |
             if scheduler.trouble not in (None, said):
                 typer.echo(f"dreamctl: {scheduler.trouble}", err=True)
             next(views)
-            with suppress(OperationalError):  # what the scheduler tells
+            with suppress(OperationalError):  # the scheduler reports it
                 for message in failures.new():
                     news.tell(notify, message)
             time.sleep(_POLL)
@@ -238,26 +244,26 @@ def _live(scheduler: "Scheduler | Cluster") -> Generator[None, None, None]:
 
     with Live(console=console(stderr=True), auto_refresh=False) as live:
         while True:
-            with suppress(OperationalError):  # what the scheduler tells
+            with suppress(OperationalError):  # the scheduler reports it
                 live.update(board.table(board.overview(scheduler.store, scheduler.sweep)), refresh=True)
             yield
 
 
 def _lines(scheduler: "Scheduler | Cluster") -> Generator[None, None, None]:
-    """Without a terminal: a line for each run that begins or ends."""
+    """Without a terminal: print a line for each run that starts or ends."""
     from sqlalchemy.exc import OperationalError
 
     seen: dict[str, str] = {}
     members: list[Run] = []
     while True:
-        with suppress(OperationalError):  # what the scheduler tells
+        with suppress(OperationalError):  # the scheduler reports it
             members = scheduler.store.members(scheduler.sweep.id)
         for run in members:
             state = f"{run.status} {run.attempt}"
             if seen.get(run.id, "queued 0") != state:
                 where = f" in job {run.job}" if run.job and run.status == "running" else ""
                 score = f", score {run.score:.1f}" if run.score is not None else ""
-                status = "waits again" if run.status == "queued" else run.status
+                status = "queued again" if run.status == "queued" else run.status
                 say(f"{run.name}: {status}{where}" + (f": {run.reason}" if run.reason else score))
             seen[run.id] = state
         yield

@@ -13,7 +13,7 @@ def sync(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Copy to MLflow what it lacks. Runs do this by themselves."""
+    """Copy what is new to MLflow. Happens by itself while runs train."""
     from dreamctl.results.figures.curves import learning_curve
     from dreamctl.results.report import of_sweep
     from dreamctl.store import open_store
@@ -30,4 +30,4 @@ def sync(
     elif copied:
         say(f"{copied.runs} run(s), {copied.points:,} points copied to {shown(mirror.uri)}")
     else:
-        say("already running")
+        say("another process is copying already")

@@ -8,10 +8,10 @@ from dreamctl.cli.common import Home
 
 
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port; where it is taken, the next free one.")] = 5000,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 for all. There is no password.")
-    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="PORT", help="Port; if taken, the next free one.")
+    ] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all. There is no password.")] = "127.0.0.1",
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background.")] = False,
     home: Home = None,
 ) -> None:
@@ -26,10 +26,10 @@ def ui(
     serving.check_unserved(store)
     free = serving.free_port(host, port)
     if free != port:
-        typer.echo(f"port {port} is taken: {free} instead", err=True)
+        typer.echo(f"port {port} is taken: using {free}", err=True)
     if host not in (serving.LOCAL, "localhost"):
         typer.echo(
-            f"warning: whoever reaches {host}:{free} can read and delete what MLflow holds; "
+            f"warning: anyone who reaches {host}:{free} can read and delete what MLflow holds; "
             f"safer: ssh -L {free}:127.0.0.1:{free} from the other machine",
             err=True,
         )

@@ -1,8 +1,8 @@
-"""Working through a sweep with another engine's jobs: as many as there are runs waiting, no more.
+"""The scheduler of a sweep on Slurm or Ray: it submits as many jobs as there are runs waiting.
 
-Which job trains which run is settled in the run database when a job begins (`jobs.pull`). So this process may be killed
-and started again, or run twice, like any other scheduler. Slurm's jobs outlive it, Ray's end with it; their runs
-wait for the next one.
+A job claims its run in the run database when it starts (`jobs.pull`). This process may therefore be killed and started
+again, or run twice, like any other scheduler. Slurm's jobs outlive it; Ray's end with it, and their runs wait for the
+next one.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from dreamctl.jobs.scheduler import unanswered
 from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
 
-_BARREN = 3  # jobs that end before they take a run on, after which something is wrong with all of them
-_PATIENCE = 600.0  # seconds that an engine may refuse or be silent: its controller may be restarting
+_BARREN = 3  # after so many jobs in a row that failed before they claimed a run, the sweep ends
+_PATIENCE = 600.0  # seconds for which an engine may fail: its controller may be restarting
 
 
 class Engine(Protocol):
-    """What runs jobs: Slurm, Ray."""
+    """What runs jobs: Slurm or Ray."""
 
     def submit(self, count: int) -> None:
-        """Ask for so many jobs, each of which pulls a run of the sweep."""
+        """Submit `count` jobs, each of which claims a run of the sweep when it starts."""
 
     def jobs(self) -> set[str]:
-        """The jobs of the sweep that wait, run or are about to end, by the names that runs carry as `job`.
+        """The names (`Run.job`) of the sweep's jobs that are pending, running or ending.
 
-        Raises `BadInput` when the engine does not answer.
+        Raises `BadInput` if the engine does not answer.
         """
 
     def failure(self, job: str) -> str | None:
-        """Why a job that is no longer among `jobs` ended, unless it came to its regular end."""
+        """Why a job that is no longer in `jobs` failed; None if it ended normally."""
 
     def cancel(self, jobs: set[str], kill: bool = False) -> None:
         """End jobs: with SIGTERM, or at once."""
@@ -48,12 +48,12 @@ class Cluster:
         self.store, self.sweep, self.engine = store, sweep, engine
         self.jobs = engine.jobs()  # an earlier scheduler may have left some
         self.stopping = self.killing = False
-        self.trouble: str | None = None  # why the last step was not made
+        self.trouble: str | None = None  # why the last step failed
         self.mirror = launch.keep_mirror(store, None)
         self._barren = 0
-        self._answered: float | None = None  # when the engine last did all that a step asked
-        self._begun: set[tuple[str, int]] = set()  # runs that were seen running, and their attempts
-        self._dismissed: set[str] = set()  # jobs without a run that were cancelled
+        self._answered: float | None = None  # when a step last succeeded
+        self._begun: set[tuple[str, int]] = set()  # (run id, attempt) of runs seen running
+        self._dismissed: set[str] = set()  # cancelled jobs that had no run
 
     @property
     def done(self) -> bool:
@@ -67,10 +67,10 @@ class Cluster:
         return not (counts.get("queued", 0) or counts.get("running", 0))
 
     def step(self) -> None:
-        """Look after the jobs that have ended, then ask for as many as there are runs that wait for one.
+        """Handle the jobs that have ended, then submit one for every queued run that has none coming.
 
-        What the engine or the database refuses is asked again. Raises `RunFailed` when jobs end again and again before
-        they take a run on, `BadInput` when the engine refuses the first step or does not answer for long.
+        If the engine or the database fails, sets `trouble`; call again. Raises `RunFailed` if several jobs in a row
+        fail before they claim a run, and `BadInput` if the engine fails at the first step or for ten minutes.
         """
         try:
             self._step()
@@ -84,16 +84,16 @@ class Cluster:
             self.trouble, self._answered = None, time.monotonic()
 
     def stop(self) -> None:
-        """Begin no more runs; let those at work end with a checkpoint."""
+        """Start no more runs; running ones write a checkpoint and end."""
         self.stopping = True
 
     def kill(self) -> None:
-        """End all jobs at once; checkpoints and episodes remain, and the runs count as stopped."""
+        """Kill all jobs. Checkpoints and episodes remain, and the runs count as stopped."""
         self.stopping = self.killing = True
 
     def _step(self) -> None:
         if self.mirror is not None:
-            self.mirror.poll()  # one that has ended is waited for, and no zombie
+            self.mirror.poll()  # so that it does not stay a zombie
         jobs = self.engine.jobs()
         for job in self.jobs - jobs:
             self._ended(job)
@@ -101,7 +101,7 @@ class Cluster:
         self.jobs = jobs
         self.store.reap()
         begun = {(run.id, run.attempt) for run in self._running()}
-        if begun - self._begun:  # a mirror ends when nothing runs, and jobs may wait for days
+        if begun - self._begun:  # the mirror ends when nothing runs; jobs may pend for days
             self._begun |= begun
             self.mirror = launch.keep_mirror(self.store, self.mirror)
         sweep = self.store.find_sweep(self.sweep.id)
@@ -111,11 +111,11 @@ class Cluster:
             if self.killing:
                 self.engine.cancel(self.jobs, kill=True)
             return
-        idle = len(self._idle())  # before the queue is read: a run taken on in between must not be asked for again
+        idle = len(self._idle())  # before reading the queue, or a run claimed in between would get a second job
         counts = self.store.counts(self.sweep.id)
         if not counts.get("queued", 0):
             if not counts.get("running", 0):
-                self._dismiss()  # there is nothing left for them
+                self._dismiss()  # nothing is left for them
             return
         missing = counts["queued"] - idle
         if missing > 0 and not sweep.paused:
@@ -126,11 +126,11 @@ class Cluster:
         return [run for run in self.store.members(self.sweep.id) if run.status == "running" and run.job in self.jobs]
 
     def _idle(self) -> set[str]:
-        """The jobs without a run: they wait or begin."""
+        """The jobs without a run: they are pending or starting."""
         return self.jobs - {run.job for run in self._running()}
 
     def _dismiss(self) -> None:
-        """End jobs that have no run yet; have the others stop."""
+        """Cancel jobs that have no run yet; ask the others to stop."""
         for run in self._running():
             if not run.stop_requested:
                 self.store.request_stop(run.id)
@@ -139,14 +139,14 @@ class Cluster:
         self._dismissed |= idle
 
     def _ended(self, job: str) -> None:
-        """A job is gone: if it left a run behind, that one goes back to the queue."""
+        """Handle a job that is gone: a run that it left running is queued again. Raises `RunFailed`, see `step`."""
         failure = self.engine.failure(job)
         runs = self.store.runs(job=job)
         for run in runs:
             if run.status == "running":
                 self.store.bury(run, f"job {job} is gone ({failure or 'ended'})")
-        if self.stopping:  # most of them because we cancelled them
+        if self.stopping:  # most jobs end because we cancelled them
             return
         self._barren = self._barren + 1 if failure and not runs else 0
         if self._barren == _BARREN:
-            raise RunFailed(f"{_BARREN} jobs ended before they took a run on; the last, {job}: {failure}")
+            raise RunFailed(f"{_BARREN} jobs in a row ended before they claimed a run; the last, {job}: {failure}")

@@ -1,4 +1,4 @@
-"""Whether a home and this machine are fit to train: each finding with the command that mends it."""
+"""Checks of a home and this machine, each with the command that repairs what it finds."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from dreamctl.store.models import HEAD
 from dreamctl.store.moving import STAGE
 
 _LATE = 60.0  # seconds without a sign of life
-_OLD = 3600.0  # seconds after which what was left half done belongs to nobody
-_ROOM = 1 << 30  # bytes that should be free in any case
+_OLD = 3600.0  # seconds after which the folder of an import or export counts as abandoned
+_ROOM = 1 << 30  # bytes that should always be free
 _SLOW = 50.0  # milliseconds a frame
-_PATIENCE = 60.0  # seconds for a trial of rendering
+_PATIENCE = 60.0  # seconds for the trial of rendering
 _RENDER = """
 import time
 from agent.rendering import choose_by_trial, choose_backend
@@ -47,7 +47,7 @@ print(os.environ["MUJOCO_GL"], 50 * (time.perf_counter() - begin))
 
 @dataclass
 class Finding:
-    """level: ok, warning or error; mend: the command that mends it; fix: the same, done from here, if it can be."""
+    """level: ok, warning or error; mend: the command that repairs it; fix: does the same, if that is possible."""
 
     what: str
     level: str
@@ -57,7 +57,7 @@ class Finding:
 
 
 def examine(home: str | None, suffix: str) -> Iterator[Finding]:
-    """All findings, one after the other. suffix: what commands need to find this home."""
+    """All findings, as they are made. suffix: the option that makes suggested commands use this home."""
     try:
         store = open_store(home)
     except DreamctlError as error:
@@ -66,7 +66,7 @@ def examine(home: str | None, suffix: str) -> Iterator[Finding]:
         for check in (_database, _home, _dead, _mlflow, _clock):
             try:
                 yield from check(store, suffix)
-            except (SQLAlchemyError, ValueError) as error:  # ValueError: what is stored as JSON is none
+            except (SQLAlchemyError, ValueError) as error:  # ValueError: invalid JSON in a column
                 told = f"cannot be read: {' '.join(str(getattr(error, 'orig', None) or error).split())[:200]}"
                 yield Finding("database", "error", told, _recover(store))
     yield from _torch()
@@ -114,13 +114,13 @@ def _database(store: Store, suffix: str) -> Iterator[Finding]:
         mode = connection.execute(text("PRAGMA journal_mode")).scalar()
         orphans = connection.execute(text("PRAGMA foreign_key_check")).first()
     if said != "ok" or orphans:
-        told = f"damaged: {said if said != 'ok' else 'records of no run'}"
+        told = f"damaged: {said if said != 'ok' else 'rows that belong to no run'}"
         yield Finding("database", "error", told, _recover(store))
     elif mode != "wal":
         wal = f"sqlite3 {engine.url.database} 'PRAGMA journal_mode=WAL'"
         yield Finding("database", "warning", f"journal mode {mode}: writers wait for readers", wal)
     else:
-        yield Finding("database", "ok", f"{engine.url.database}: whole, schema {HEAD}, write-ahead log")
+        yield Finding("database", "ok", f"{engine.url.database}: intact, schema {HEAD}, write-ahead log")
 
 
 def _recover(store: Store) -> str:
@@ -173,7 +173,7 @@ def _mlflow(store: Store, suffix: str) -> Iterator[Finding]:
 def _clock(store: Store, suffix: str) -> Iterator[Finding]:
     ahead = max((run.created_at for run in store.runs(light=True, newest=1)), default=0.0) - time.time()
     if ahead > _LATE:
-        yield Finding("clock", "error", f"{ahead:.0f} s behind what is on record", "timedatectl set-ntp true")
+        yield Finding("clock", "error", f"{ahead:.0f} s behind the newest run", "timedatectl set-ntp true")
         return
     yield Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
 
@@ -183,7 +183,7 @@ def _torch() -> Iterator[Finding]:
 
     seen, cuda = gpus(), torch.version.cuda
     if seen and not torch.cuda.is_available():
-        told = f"torch {torch.__version__} does not use the {len(seen)} GPU(s) that the driver shows"
+        told = f"torch {torch.__version__} cannot use the {len(seen)} GPU(s) that the driver reports"
         yield Finding("GPU", "error", told, "pip install --force-reinstall torch  # a build with CUDA")
     elif seen:
         import pynvml
@@ -197,7 +197,7 @@ def _torch() -> Iterator[Finding]:
 
 
 def _rendering() -> Finding:
-    """In a process of its own: a GL driver may crash or hang."""
+    """In a separate process: a GL driver may crash or hang."""
     from agent.rendering import PACKAGES
 
     mend = f"apt-get install libegl1 libgl1-mesa-dri  # {PACKAGES}"

@@ -1,4 +1,4 @@
-"""What a sweep will cost, from the rates that stored runs were measured at."""
+"""What a sweep will cost, estimated from the rates of stored runs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.store import Run, Store
 
-_ENOUGH = 20  # runs that a rate is taken from, the newest
+_ENOUGH = 20  # how many of the newest runs a rate is taken from
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """device_hours: of all cells one after the other, None without a measured rate; disk: bytes, None likewise;
-    memory: bytes of replay of the largest cell; source: which runs were measured."""
+    """device_hours: for all cells one after the other; disk: bytes; both None if no stored run is like the cells.
+    memory: bytes of replay of the largest cell; source: the runs that the estimate is based on."""
 
     device_hours: float | None
     disk: int | None
@@ -25,7 +25,7 @@ class Estimate:
 
 
 def estimate(store: Store, cells: Sequence[RunSpec]) -> Estimate:
-    """The cost of `cells`, all of them from their beginning."""
+    """The cost of training `cells` from scratch."""
     memory = max((replay_bytes(cell) for cell in cells), default=0)
     stored = [run for run in store.runs() if run.env_steps and run.updates]
     kinds: dict[tuple[Any, ...], list[RunSpec]] = {}
@@ -36,7 +36,7 @@ def estimate(store: Store, cells: Sequence[RunSpec]) -> Estimate:
         like, name = _alike(stored, of_kind[0])
         rates = [rate for run in like if (rate := _rate(store, run))]
         if not rates:
-            return Estimate(None, None, memory, "no stored run is like these: their rate is not known")
+            return Estimate(None, None, memory, "no stored run is similar, so the rate is unknown")
         steps = sum(cell.config.steps for cell in of_kind)
         hours += steps / statistics.median(rates) / 3600
         disk += steps * statistics.median(_bytes(store, run) / run.env_steps for run in like)
@@ -45,14 +45,14 @@ def estimate(store: Store, cells: Sequence[RunSpec]) -> Estimate:
 
 
 def replay_bytes(cell: RunSpec) -> int:
-    """Memory of a run's images."""
+    """Bytes of memory for the images of all episodes of a run."""
     config = cell.config
     episodes = -(-config.steps // config.episode_length)
     return episodes * (config.decisions + 1) * config.image_size**2 * 3
 
 
 def _alike(stored: Sequence[Run], cell: RunSpec) -> tuple[list[Run], str]:
-    """The newest runs most like a cell: those that share most of `_traits`, from the first on."""
+    """The newest runs that share the most leading `_traits` with a cell, and a name for them."""
     mine = _traits(cell.preset, cell.config.to_dict())
     for names in (list(mine)[:count] for count in range(len(mine), 0, -1)):
         like = [run for run in stored if all(_traits(run.preset, run.config)[name] == mine[name] for name in names)]
@@ -62,7 +62,7 @@ def _alike(stored: Sequence[Run], cell: RunSpec) -> tuple[list[Run], str]:
 
 
 def _traits(preset: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run's speed depends on, what matters most first."""
+    """What a run's speed depends on, most important first."""
     return {"preset": preset} | {name: config[name] for name in ("method", "objective", "action_repeat", "horizon")}
 
 
@@ -73,5 +73,5 @@ def _rate(store: Store, run: Run) -> float | None:
 
 
 def _bytes(store: Store, run: Run) -> int:
-    """What a run's folder holds."""
+    """Bytes of all files in a run's folder."""
     return sum(path.stat().st_size for path in store.folder(run.id).rglob("*") if path.is_file())

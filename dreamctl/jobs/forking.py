@@ -1,4 +1,4 @@
-"""Forks: runs that start from another run's checkpoint and episodes, with settings of their own."""
+"""Forks: runs that start from another run's checkpoint and episodes, with other settings."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from dreamctl.store import Run, Store
 def plan(store: Store, origin: Run, which: str, wanted: RunSpec) -> RunSpec:
     """`wanted` as a fork of `origin` from the checkpoint `which`: 'latest', 'best' or its environment steps.
 
-    Raises `BadInput` where the checkpoint or its episodes are not there, or the settings do not fit them.
+    Raises `BadInput` if the checkpoint or its episodes are missing, or if the settings do not fit them.
     """
     config, theirs = wanted.config.to_dict(), origin.config
     kept = [key for key in INHERITED if config[key] != theirs[key]]
     if wanted.task != origin.task or kept:
         what = "task" if wanted.task != origin.task else ", ".join(kept)
-        raise BadInput(f"{what}: a fork keeps its parent's; without --checkpoint the run starts from scratch")
+        raise BadInput(f"{what}: a fork keeps its parent's; leave out --checkpoint to train from scratch")
     chosen = files.choose(store, origin, which)
     if wanted.config.steps <= chosen.env_steps:
         raise BadInput(
-            f"the checkpoint is at {chosen.env_steps} environment steps already: give the fork more, --set steps=N"
+            f"the checkpoint is at {chosen.env_steps} environment steps already: set more for the fork, --set steps=N"
         )
     if not all(path.is_file() for path in _episodes(store, origin, chosen.env_steps)):
         raise BadInput(
@@ -46,9 +46,9 @@ def plan(store: Store, origin: Run, which: str, wanted: RunSpec) -> RunSpec:
 
 
 def inherit(store: Store, run: Run) -> None:
-    """Give a new fork its parent's checkpoint and episodes, as hard links where the file system has them.
+    """Give a new fork its parent's checkpoint and episodes, as hard links if the file system supports them.
 
-    Raises `BadInput` if they are gone by now.
+    Raises `BadInput` if they have been deleted meanwhile.
     """
     assert run.parent is not None
     origin = store.get(run.parent["id"])
@@ -58,18 +58,18 @@ def inherit(store: Store, run: Run) -> None:
         for path in (store.file(origin.id, chosen.path), *_episodes(store, origin, chosen.env_steps)):
             _link(path, store.file(run.id, str(path.relative_to(store.folder(origin.id)))))
     except (StopIteration, FileNotFoundError) as error:
-        raise BadInput(f"run {origin.name} has just dropped that checkpoint: fork it again") from error
+        raise BadInput(f"run {origin.name} has just deleted that checkpoint: fork it again") from error
     kept = {key: getattr(chosen, key) for key in ("path", "env_steps", "updates", "bytes", "sha256")}
     store.record_checkpoint(run.id, None, **kept)
 
 
 def _episodes(store: Store, run: Run, env_steps: int) -> list[Path]:
-    """The files of a run's first episodes, of so many environment steps."""
+    """The files of the episodes that make up a run's first `env_steps` environment steps."""
     return [store.file(run.id, f"episodes/{i:06d}.npz") for i in range(env_steps // run.config["episode_length"])]
 
 
 def _link(path: Path, target: Path) -> None:
-    """The same file at another place: a run replaces its files, never writes into them, so both stay independent."""
+    """Link or copy a file. A link is safe: runs replace their files and never write into existing ones."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(path, target)

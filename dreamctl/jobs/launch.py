@@ -1,4 +1,4 @@
-"""Storing a run, taking one up again, starting its worker."""
+"""Store a run, prepare one to be resumed, start its worker and the mirror."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dreamctl.jobs.files import sha256
 from dreamctl.jobs.spec import RunSpec, with_steps
 from dreamctl.store import Run, Store, tracking
 
-# glibc gives memory of large tensors back at once and takes it again with the next update, zeroed page by page by the
-# kernel; kept instead, an update of `tiny` takes about a tenth less time on two cores (docs/performance.md).
+# By default glibc returns the memory of large tensors to the kernel, which zeroes it page by page for the next update.
+# Keeping it makes an update of `tiny` about a tenth faster on two cores (docs/performance.md).
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
 
 def submit(store: Store, spec: RunSpec) -> Run:
-    """Store a run, queued, and make its folder; a fork gets what it goes on from. Raises `BadInput`."""
+    """Store a run as queued and make its folder; a fork also gets its parent's files. Raises `BadInput`."""
     run = store.create_run(
         task=spec.task,
         seed=spec.seed,
@@ -41,18 +41,18 @@ def submit(store: Store, spec: RunSpec) -> Run:
     if spec.parent:
         try:
             forking.inherit(store, run)
-        except BaseException:  # what has begun halfway would never end
+        except BaseException:  # half a fork could never be trained
             store.remove(run.id)
             raise
     return run
 
 
 def sources(task: str) -> dict[str, str]:
-    """The code of a custom environment, {module: "sha256 ..."}; nothing for the control suite's tasks."""
+    """The code of a custom environment as {module: "sha256 ..."}; empty for tasks of the control suite."""
     module = tasks.get(task).factory.partition(":")[0]
     if not module:
         return {}
-    if os.getcwd() not in sys.path:  # where a worker looks, too
+    if os.getcwd() not in sys.path:  # as for a worker
         sys.path.append(os.getcwd())
     found = importlib.util.find_spec(module)
     if found is None or not found.origin or not Path(found.origin).is_file():
@@ -61,13 +61,13 @@ def sources(task: str) -> dict[str, str]:
 
 
 def resume(store: Store, reference: str, settings: Sequence[str]) -> Run:
-    """The run to continue, longer or shorter if the settings say so ("steps=N"). Raises `BadInput`."""
+    """The run to continue, its length changed if the settings say so ("steps=N"). Raises `BadInput`."""
     store.reap(wait=True)
     run = store.find(reference)
     if run.status == "running":
         raise BadInput(f"run {run.name} is running")
     if run.status == "finished" and not settings:
-        raise BadInput(f"run {run.name} is finished: to go further, give it more steps, --set steps=N")
+        raise BadInput(f"run {run.name} is finished: to train it further, give it more steps, --set steps=N")
     if settings:
         wanted = with_steps(run, settings)
         run = store.change_steps(run.id, wanted.config.to_dict(), wanted.digest)
@@ -83,9 +83,9 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     profile: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start the worker of a run, in a session of its own: neither Ctrl-C here nor our death reaches it.
+    """Start the worker of a run, in its own session, so that it survives Ctrl-C and the end of this process.
 
-    With `attempt` the run has been claimed already and the worker takes it over.
+    attempt: given if the run has been claimed already; the worker then takes that claim over.
     """
     command = [sys.executable, "-m", "dreamctl.jobs.worker", run_id, "--home", str(store.home), "--device", device]
     command += [] if attempt is None else ["--attempt", str(attempt)]
@@ -109,7 +109,7 @@ def _write_config(store: Store, run: Run) -> None:
 
 
 def spawn_again(store: Store, arguments: Sequence[str], name: str) -> Path:
-    """Start this program with other arguments in the background; returns its log."""
+    """Start dreamctl with these arguments in the background; returns the path of its log."""
     path = store.place(f"sweeps/{name}.log")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as log:
@@ -124,14 +124,14 @@ def spawn_again(store: Store, arguments: Sequence[str], name: str) -> Path:
 
 
 def keep_mirror(store: Store, mirror: subprocess.Popen[bytes] | None) -> subprocess.Popen[bytes] | None:
-    """The process that copies the home to MLflow, started again if it has ended, as it does when nothing runs."""
+    """The process that copies the home to MLflow; started again if it has ended, as it does when nothing is running."""
     return mirror if mirror is not None and mirror.poll() is None else spawn_mirror(store)
 
 
 def spawn_mirror(store: Store, follow: bool = True) -> subprocess.Popen[bytes] | None:
-    """Start the process that copies the home to MLflow, once or while runs go on; it ends when there is one.
+    """Start a process that copies the home to MLflow: once, or (`follow`) for as long as runs are active.
 
-    None when MLflow is switched off.
+    It ends at once if another one is at work. None if MLflow is switched off.
     """
     if tracking.off():
         return None

@@ -30,7 +30,7 @@ def read_yaml(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not UTF-8: save it as such") from error
     except yaml.YAMLError as error:
-        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())[:300]}") from error
+        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())[:300]}") from error
     except RecursionError as error:
         raise BadInput(f"{path} is nested too deep") from error
 

@@ -1,7 +1,7 @@
-"""Working through a sweep: claims waiting runs for free slots, watches their workers, gives dead ones' runs back.
+"""The scheduler of a sweep: it claims queued runs for free slots, starts their workers and watches them.
 
-The queue is in the run database, so any number of schedulers may share a sweep, and one that dies loses nothing: its
-workers go on, and the next scheduler finds them.
+The queue is in the run database, so any number of schedulers may share a sweep. If one dies, nothing is lost: its
+workers continue, and the next scheduler finds them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ENDED = ("finished", "failed", "stopped")
 class Job:
     """A run in a slot.
 
-    process: its worker, None when another scheduler has started it. failure: why no worker could be started.
+    process: its worker, None if another scheduler started it. failure: why no worker could be started.
     """
 
     run: Run
@@ -45,9 +45,9 @@ def enroll(
     max_attempts: int,
     retry_failed: bool = False,
 ) -> Sweep:
-    """Store a sweep: a run for each cell that has none, stopped ones (and failed ones, if told) back in the queue.
+    """Store a sweep, create the runs that its cells lack, and queue stopped ones (`retry_failed`: also failed ones).
 
-    One at a time, so that two schedulers that start together do not both make a cell's run. plan: what the cells were
+    A file lock keeps two schedulers that start together from both creating a cell's run. plan: what the cells were
     made from, as JSON.
     """
     from filelock import FileLock
@@ -63,14 +63,14 @@ def enroll(
 
 
 def existing(store: Store, cell: RunSpec) -> Run | None:
-    """The run that does what a cell does and has come furthest, if there is one."""
+    """The stored run of a cell, None without any; of several the one that is furthest."""
     place = ("finished", "running", "queued", "stopped", "failed")
     twins = store.runs(digest=cell.digest)
     return min(twins, key=lambda run: (place.index(run.status), -run.env_steps), default=None)
 
 
 def inline(store: Store, sweep: Sweep) -> None:
-    """Train the waiting runs of a sweep one after the other in this process; ends with the first that is stopped."""
+    """Train the queued runs of a sweep one by one in this process, until one is stopped."""
     from agent.device import resolve
     from dreamctl.jobs import worker
 
@@ -87,7 +87,7 @@ class Scheduler:
         self.store, self.sweep, self.slots = store, sweep, list(slots)
         self.jobs: dict[int, Job] = {}  # by slot
         self.stopping = False
-        self.trouble: str | None = None  # why the last step was not made
+        self.trouble: str | None = None  # why the last step failed
         self.mirror = launch.keep_mirror(store, None)
         for run in store.orphans():
             free = [i for i, slot in enumerate(self.slots) if slot.device == run.device and i not in self.jobs]
@@ -106,7 +106,7 @@ class Scheduler:
         return self.stopping or not (counts.get("queued", 0) or counts.get("running", 0))
 
     def step(self) -> None:
-        """Look after the workers, then fill the free slots; a database that is full or away is asked again."""
+        """Check the workers, then fill the free slots. If the database fails, sets `trouble`; call again."""
         try:
             self._step()
             self.trouble = None
@@ -114,15 +114,15 @@ class Scheduler:
             self.trouble = unanswered(error)
 
     def stop(self) -> None:
-        """Claim no more; let the workers end with a checkpoint."""
+        """Claim no more runs; ask the workers to write a checkpoint and end."""
         self.stopping = True
         for job in self.jobs.values():
-            self._request_stop(job.run)  # so that a worker too young for the signal is not put back in the queue
+            self._request_stop(job.run)  # or a run whose worker does not handle the signal yet would be queued
             if job.process is not None:
                 job.process.terminate()
 
     def kill(self) -> None:
-        """End the workers at once; their checkpoints and episodes remain, and their runs count as stopped."""
+        """Kill the workers. Checkpoints and episodes remain, and the runs count as stopped."""
         self.stopping = True
         for job in self.jobs.values():
             self._request_stop(job.run)
@@ -133,7 +133,7 @@ class Scheduler:
 
     def _step(self) -> None:
         if self.mirror is not None:
-            self.mirror.poll()  # one that has ended is waited for, and no zombie
+            self.mirror.poll()  # so that it does not stay a zombie
         for index, job in list(self.jobs.items()):
             if self._ended(job):
                 del self.jobs[index]
@@ -154,14 +154,14 @@ class Scheduler:
             self.mirror = launch.keep_mirror(self.store, self.mirror)
 
     def _request_stop(self, run: Run) -> None:
-        with suppress(OperationalError):  # the signal that follows will do
+        with suppress(OperationalError):  # the signal that follows suffices
             self.store.request_stop(run.id)
 
     def _ended(self, job: Job) -> bool:
-        code = job.process.poll() if job.process else None  # before the run is read: what a dead worker leaves is final
+        code = job.process.poll() if job.process else None  # before reading the run: a dead worker changes it no more
         try:
             run = self.store.get(job.run.id)
-        except UnknownRun:  # it ended and was removed
+        except UnknownRun:  # ended and removed
             return True
         theirs = run.status in _ENDED or run.attempt != job.run.attempt
         if job.failure and not theirs:
@@ -171,13 +171,13 @@ class Scheduler:
             return theirs or run.status == "queued"
         if code is None:
             return False
-        if not theirs and run.status == "running":  # it died, perhaps before it took the run over
+        if not theirs and run.status == "running":  # the worker died, perhaps before it took the run over
             self.store.bury(run, f"the worker died ({_cause(code)})")
         return True
 
 
 def unanswered(error: OperationalError) -> str:
-    """What to tell a user of a database that does not do what it is asked."""
+    """The message about a database that fails."""
     return f"the run database does not answer ({error.orig}); trying again"
 
 

@@ -1,4 +1,4 @@
-"""What a run is: a task, a config and a seed, of a fork also its checkpoint. Their digest is its identity."""
+"""The specification of a run: task, config and seed, and the checkpoint of a fork. Its digest identifies the run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dreamctl.store.identity import NAME, digest
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run to be: validated, not yet stored. Preset, name, tags and label say nothing of what it does.
+    """A validated run that is not stored yet. Preset, name, tags and label do not affect what it does.
 
-    parent: of a fork, see `store.columns.Parent`.
+    parent: where a fork starts, see `store.columns.Parent`; None for other runs.
     """
 
     task: str
@@ -34,7 +34,7 @@ class RunSpec:
 
     @property
     def digest(self) -> str:
-        """Two runs with one digest do the same."""
+        """Runs with equal digests do the same."""
         checkpoint = self.parent["sha256"] if self.parent else None
         return digest(self.task, self.seed, self.config.to_dict(), checkpoint)
 
@@ -48,7 +48,7 @@ def parse(
     tags: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
 ) -> RunSpec:
-    """A specification from what a user typed; changes, "key=value", change the config, that the preset.
+    """A specification from user input: the preset, overridden by `config`, overridden by `changes` ("key=value").
 
     Raises `BadInput`.
     """
@@ -66,11 +66,11 @@ def parse(
 def check_name(name: str) -> None:
     """Raises `BadInput` for an invalid name."""
     if not re.fullmatch(NAME, name):
-        raise BadInput(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
+        raise BadInput(f"{name!r} cannot name a run: use letters, digits, '.', '_' and '-'")
 
 
 class Basis(NamedTuple):
-    """What a run is made from: a preset and fields that differ from it, perhaps with a task and a seed."""
+    """What a new run starts from: a preset and config fields that override it, and perhaps a task and a seed."""
 
     preset: str
     config: Mapping[str, Any] = {}
@@ -79,11 +79,11 @@ class Basis(NamedTuple):
 
 
 def basis(file: Path | None, run: Run | None, preset: str | None) -> Basis:
-    """From a YAML file (`as_yaml`), a stored run, or a preset alone. Raises `BadInput`."""
+    """The basis in a YAML file (see `as_yaml`), of a stored run, or from a preset alone. Raises `BadInput`."""
     if file is not None and run is not None:
-        raise BadInput("--config and --from both say what to run: give one of them")
+        raise BadInput("--config and --from exclude each other: give one of them")
     if preset is not None and (file is not None or run is not None):
-        raise BadInput("--config and --from bring their preset: change single fields by --set KEY=VALUE")
+        raise BadInput("--config and --from have a preset already: change single fields with --set KEY=VALUE")
     if file is not None:
         return _read(file)
     if run is not None:
@@ -99,7 +99,7 @@ def wanted(
     name: str | None = None,
     tags: Sequence[str] = (),
 ) -> RunSpec:
-    """The run that a user wants: a basis with what was given beside it. Raises `BadInput`."""
+    """The run that a user wants: a basis, overridden by the other arguments. Raises `BadInput`."""
     task = task or basis.task
     if task is None:
         raise BadInput("which task? dreamctl run TASK, for example: dreamctl run cartpole_balance --preset tiny")
@@ -121,11 +121,11 @@ def _read(file: Path) -> Basis:
     try:
         content = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read {file}: {getattr(error, 'strerror', 'it is no text')}") from error
+        raise BadInput(f"cannot read {file}: {getattr(error, 'strerror', 'not a text file')}") from error
     except yaml.YAMLError as error:
-        raise BadInput(f"{file} is no YAML: {' '.join(str(error).split())}") from error
+        raise BadInput(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or set(content) - set(_KEYS):
-        raise BadInput(f"{file} must hold some of the keys {', '.join(_KEYS)}, as dreamctl show RUN --config prints")
+        raise BadInput(f"{file} may hold only the keys {', '.join(_KEYS)}, as dreamctl show RUN --config prints them")
     basis = Basis(**{"preset": "paper", **content})
     for key, value in content.items():
         if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
@@ -137,16 +137,16 @@ _KEYS: dict[str, type] = {"task": str, "seed": int, "preset": str, "config": dic
 
 
 def with_steps(run: Run, settings: Sequence[str]) -> RunSpec:
-    """A stored run with another length, from the setting "steps=N", the only one that may change. Raises `BadInput`."""
+    """A stored run with another length: "steps=N" is the only setting that may change. Raises `BadInput`."""
     given = pairs(settings)
     if set(given) - {"steps"}:
-        raise BadInput(f"{', '.join(sorted(set(given) - {'steps'}))}: a run that goes on may change its steps alone")
+        raise BadInput(f"{', '.join(sorted(set(given) - {'steps'}))}: of a run that continues only steps may change")
     try:
         config = make("paper", run.config | given)
     except ConfigError as error:
         raise BadInput(str(error)) from error
     if given and config.steps <= run.env_steps:
-        raise BadInput(f"run {run.name} has {run.env_steps} environment steps already: give it more than that")
+        raise BadInput(f"run {run.name} has {run.env_steps} environment steps already: set steps to more than that")
     return RunSpec(run.task, run.seed, config, run.preset or "", run.name, tuple(run.tags), parent=run.parent)
 
 

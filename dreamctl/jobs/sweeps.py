@@ -1,4 +1,4 @@
-"""Sweeps: grids of runs, one for each experiment of the paper, from a file or from the command line."""
+"""Sweeps: grids of runs, built in (one for each experiment of the paper), from a file or from the command line."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from dreamctl.jobs.spec import RunSpec, pairs, parse
 from dreamctl.store.identity import NAME
 
 _ALL_TASKS = tuple(sorted(TASKS))
-_OF_PRESET = "preset"  # as a setting's value: what the preset has, whatever the method's own default
-_RUNS = 20_000  # of a sweep; more are a mistake, and take memory without end
+_OF_PRESET = "preset"  # as the value of a setting: that of the preset, not the method's default
+_RUNS = 20_000  # of a sweep at most; more are probably a mistake
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Every task with every combination of the grid's values and every seed; settings hold for all of them."""
+    """Every task with every combination of the grid's values and every seed; settings apply to all of them."""
 
     tasks: tuple[str, ...]
     grid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -37,10 +37,10 @@ class Sweep:
     preset: str = "paper"
 
     def cells(self) -> list[RunSpec]:
-        """The runs, seed by seed, so that a sweep that is cut short has every cell once. Raises `BadInput`."""
+        """The runs, seed by seed, so that a sweep cut short has each cell at least once. Raises `BadInput`."""
         count = len(self.tasks) * len(self.seeds) * math.prod(map(len, self.grid.values()))
         if count > _RUNS:
-            raise BadInput(f"this sweep would have {count:,} runs: {_RUNS:,} are the most, so divide it")
+            raise BadInput(f"this sweep would have {count:,} runs; at most {_RUNS:,} are possible: split it")
         axes = [[(key, value) for value in values] for key, values in self.grid.items()]
         return [
             replace(parse(task, seed, self.preset, _typed({**self._settings(), **dict(point)})), label=_label(point))
@@ -50,17 +50,17 @@ class Sweep:
         ]
 
     def _settings(self) -> dict[str, str]:
-        """The settings with what the preset says in its place."""
+        """The settings, with the preset's values where `_OF_PRESET` stands."""
         usual = make(self.preset) if _OF_PRESET in self.settings.values() else None
         return {k: str(getattr(usual, k)) if v == _OF_PRESET else v for k, v in self.settings.items()}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep is made of: its parts, or only the first `limit` of their runs. Its name says no less.
+    """What a sweep is made of: the runs of its parts, or only the first `limit` of them.
 
-    One name is one list of runs: a built-in sweep or a file that is narrowed or changed by options goes by another
-    name, NAME-DIGEST, so that going on with it does just that.
+    A name stands for one list of runs. If options change a built-in sweep or a file, the plan is named NAME-DIGEST, so
+    that continuing it by name continues exactly these runs.
     """
 
     name: str
@@ -75,12 +75,12 @@ class Plan:
         return list(unique.values())[: self.limit]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, to be kept with the sweep."""
+        """As JSON, to store with the sweep."""
         return {"parts": [asdict(part) for part in self.parts], "limit": self.limit}
 
     @classmethod
     def from_dict(cls, name: str, content: Mapping[str, Any]) -> Plan:
-        """What `to_dict` gave. Raises `BadInput` for anything else."""
+        """The inverse of `to_dict`. Raises `BadInput` for anything else."""
         try:
             parts = [
                 Sweep(
@@ -98,9 +98,9 @@ class Plan:
             raise BadInput(f"the stored plan of sweep {name} is damaged: give its options or its file again") from error
 
 
-# What the figures of the paper need (Section 5, Appendices). Figure 6 summarises the curves of Appendix D (so says the
-# caption of Figure 7), which are all at a horizon of 20 (Section 5, "Long-horizon behavior"): also PlaNet. Its own
-# default of 12 is that of the PlaNet paper.
+# The runs behind the paper's figures (Section 5, Appendices). Figure 6 summarises the curves of Appendix D (caption of
+# Figure 7), which all use a horizon of 20 (Section 5, "Long-horizon behavior"), PlaNet's included; the default of 12
+# for PlaNet is that of its own paper.
 BUILT_IN: dict[str, tuple[str, Sweep]] = {
     "horizon": (
         "figure 4: imagination horizons, all methods",
@@ -132,7 +132,7 @@ _FILE_KEYS = ("name", "tasks", "methods", "objectives", "seeds", "preset", "set"
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for; what is None is as the sweep has it."""
+    """The options of `dreamctl sweep`; None: as in the sweep."""
 
     tasks: tuple[str, ...] | None = None
     methods: tuple[str, ...] | None = None
@@ -161,9 +161,10 @@ class Request:
 
 
 def build(name: str | None, request: Request, stored: Callable[[str], Mapping[str, Any]] | None = None) -> Plan:
-    """The plan of a sweep: a built-in one, one from a YAML file, one that is stored, or from the request alone.
+    """The plan of a sweep: built in, from a YAML file, stored, or (name None) from the request alone.
 
-    stored: the plan, as JSON, of a stored sweep; raises `UnknownRun` when there is none of that name.
+    stored: returns the plan of a stored sweep by its name, as JSON; raises `UnknownRun` if there is none. Raises
+    `BadInput`.
     """
     if name is None or name in NAMES:
         request = replace(request, preset=settings.get("preset", request.preset))
@@ -186,7 +187,7 @@ def build(name: str | None, request: Request, stored: Callable[[str], Mapping[st
 
 
 def _changed(plan: Plan, request: Request) -> Plan:
-    """A plan with the user's choices; under a name of its own if that changes it."""
+    """A plan with the request applied, and a new name if that changes it."""
     limit = plan.limit if request.limit is None else request.limit
     wanted = Plan(plan.name, tuple(request.on(part) for part in plan.parts), limit)
     if wanted == plan:
@@ -196,7 +197,7 @@ def _changed(plan: Plan, request: Request) -> Plan:
 
 
 def read(path: Path) -> Plan:
-    """A sweep from a YAML file that holds some of `_FILE_KEYS`. Raises `BadInput`."""
+    """The plan in a YAML file, which may hold `_FILE_KEYS`. Raises `BadInput`."""
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise BadInput(f"{path} must hold the keys {', '.join(_FILE_KEYS)}")
@@ -213,13 +214,13 @@ def read(path: Path) -> Plan:
     chosen = parse_seeds(seeds if isinstance(seeds, str) else "".join(f"{s}," for s in values(path, "seeds", seeds)))
     tasks = _tasks(values(path, "tasks", content["tasks"])) if "tasks" in content else _ALL_TASKS
     if not isinstance(preset, str) or not all(isinstance(value, str) for value in settings.values()):
-        raise BadInput(f"{path}: preset is a name, and what is set are single values; several go into grid")
+        raise BadInput(f"{path}: preset is a name, and set holds single values; lists go into grid")
     if not isinstance(limit, str) or limit and not re.fullmatch("[1-9][0-9]{0,8}", limit):
         raise BadInput(f"{path}: limit is a number of runs")
     name = content.get("name", path.stem)
     if not isinstance(name, str) or not re.fullmatch(NAME, name) or name in NAMES:
         given = repr(name[:80]) if isinstance(name, str) else "that"
-        raise BadInput(f"{path}: {given} is no name for a sweep: use letters, digits, '.', '_' and '-'")
+        raise BadInput(f"{path}: {given} cannot name a sweep: use letters, digits, '.', '_' and '-'")
     return Plan(name, (Sweep(tasks, grid, settings, chosen, preset),), int(limit) if limit else None)
 
 
@@ -230,10 +231,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     except ValueError:
         raise BadInput(f"seeds are a number (3) or a list (0,1,2), not {text[:80]!r}") from None
     if "," not in text and numbers and numbers[0] > _RUNS:
-        raise BadInput(f"a sweep has at most {_RUNS:,} seeds: {text} are a mistake, or a list (0,7)")
+        raise BadInput(f"a sweep has at most {_RUNS:,} seeds, not {text}; to name single seeds, write a list (0,7)")
     chosen = tuple(numbers) if "," in text else tuple(range(numbers[0])) if numbers else ()
     if not chosen or min(chosen) < 0:
-        raise BadInput(f"seeds are a number from 1 on or a list of numbers from 0 on, not {text[:80]!r}")
+        raise BadInput(f"seeds are a number (at least 1) or a list of numbers (at least 0), not {text[:80]!r}")
     return chosen
 
 
@@ -242,7 +243,7 @@ def _typed(settings: Mapping[str, str]) -> list[str]:
 
 
 def _label(point: Iterable[tuple[str, str]]) -> str:
-    """What sets a cell's name apart beside method and objective: horizon15-action_repeat4."""
+    """The part of a cell's name that tells it from others of its method and objective: horizon15-action_repeat4."""
     return "-".join(f"{key}{value}" for key, value in point if key not in ("method", "objective"))
 
 

@@ -1,9 +1,9 @@
-"""The process that trains one run: claims it, records what the agent produces, stops cleanly when told to.
+"""The process that trains one run: it claims the run, records what the agent produces and stops cleanly when asked.
 
 `python -m dreamctl.jobs.worker RUN --home HOME --device DEVICE`. SIGTERM, SIGINT or a stop request in the database
-end it after the current update, with a checkpoint. All that goes on record is buffered and written once a second by a
-thread, with the sign of life: training never waits for the database, a long update does not look dead, and a database
-that is locked, full or away loses nothing.
+end it after the current update, with a checkpoint. A thread writes a heartbeat and the buffered records once a second:
+training never waits for the database, a long update does not look like a dead worker, and a database that is locked,
+full or unreachable loses nothing.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 _HEARTBEAT = 1.0  # seconds
-_KEPT = 2  # newest checkpoints, beside the best
+_KEPT = 2  # newest checkpoints to keep, beside the best
 
 
 class StoreRecorder:
-    """The agent's `Recorder`: writes to the run database. Used as a context it beats once a second.
+    """The agent's `Recorder`: writes to the run database. As a context manager it does so once a second.
 
-    Metrics and notes (of evaluations, checkpoints, files) wait here until they are written, metrics first, notes in
-    order: what a checkpoint is resumed from is on record before the checkpoint is.
+    Metrics and notes (about evaluations, checkpoints, files) are buffered. Each flush writes metrics first, then notes
+    in their order, so that everything before a checkpoint is stored before the checkpoint is.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class StoreRecorder:
         self.store, self.run, self.attempt, self.stopping = store, run, attempt, stopping
         self.profiler = profiler
         self.env_steps, self.updates = run.env_steps, run.updates
-        self.told = False  # to stop, through the database
+        self.told = False  # whether the database asked it to stop
         self._points: list[Point] = []
         self._notes: list[Callable[[], object]] = []
-        self._lock = threading.Lock()  # of the two
-        self._flushing = threading.Lock()  # one flush at a time, so that an older value never comes last
+        self._lock = threading.Lock()  # of _points and _notes
+        self._flushing = threading.Lock()  # one flush at a time, so that newer values win
         self._ended = False
-        self._due = threading.Event()  # a flush, before its time
-        self._failure: Exception | None = None  # of the thread
+        self._due = threading.Event()  # flush now
+        self._failure: Exception | None = None  # raised in the thread
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> StoreRecorder:
@@ -68,7 +68,7 @@ class StoreRecorder:
         self._thread.join()
 
     def progress(self, env_steps: int, updates: int) -> None:
-        """Note how far the run is; raises `Stop` when it is to end, or what made writing impossible."""
+        """Note how far the run is. Raises `Stop` if it is to end, or the error that prevents writing."""
         from agent.training import Stop
 
         self.env_steps, self.updates = env_steps, updates
@@ -99,7 +99,7 @@ class StoreRecorder:
         _print(f"{env_steps:>9,} env steps   eval/return {statistics.fmean(returns):7.1f}  {kind}")
 
     def prediction(self, env_steps: int, truth: np.ndarray, model: np.ndarray) -> None:
-        """Keep an open-loop prediction as a GIF and as the strip of Figure 5."""
+        """Save an open-loop prediction as a GIF and as a strip like Figure 5's."""
         for path, kind, save in (
             (f"predictions/{env_steps:010d}.gif", "prediction", pictures.save_prediction),
             (f"predictions/{env_steps:010d}.png", "strip", pictures.save_strip),
@@ -108,7 +108,7 @@ class StoreRecorder:
             self._note(partial(self.store.record_artifact, self.run.id, path=path, kind=kind))
 
     def checkpoint(self, env_steps: int, updates: int, path: Path) -> None:
-        """Record a checkpoint after all metrics up to it, and drop older ones but the best."""
+        """Record a checkpoint, after all metrics up to it, and delete old ones except the best."""
         checkpoint: dict[str, Any] = dict(
             env_steps=env_steps, updates=updates, bytes=path.stat().st_size, sha256=files.sha256(path)
         )
@@ -118,7 +118,7 @@ class StoreRecorder:
         self._due.set()
 
     def flush(self) -> None:
-        """Write progress and what waits; what cannot be written goes on waiting."""
+        """Write progress and all buffered records. Raises what the database raises; the records then stay buffered."""
         with self._flushing:
             with self._lock:
                 points, notes, self._points = self._points, list(self._notes), []
@@ -161,7 +161,7 @@ class StoreRecorder:
                 if may_recover(error):
                     complaint.begin(error)
                     continue
-                self._failure = error  # another worker has this run, or what is written cannot be
+                self._failure = error  # another worker has the run, or a record is invalid
                 return
             complaint.end()
 
@@ -174,11 +174,11 @@ def work(
     give_back: str | None = None,
     profile: bool = False,
 ) -> Run:
-    """Train a run to its end in this process; returns it as it then stands. Errors of training end as 'failed'.
+    """Train a run to its end in this process; returns the run as it then stands ('failed' after an error in training).
 
-    With `attempt` it has been claimed already, for or by us: raises `StaleAttempt` when it is no longer ours. With
-    `give_back`, a reason, a signal does not mean that the run is to stop: it waits again.
-    profile: see `jobs.profiling`.
+    attempt: that of an existing claim, by us or for us; None claims the run. Raises `StaleAttempt` if the run is no
+    longer ours. give_back: a reason; with it a signal returns the run to the queue instead of stopping it. profile:
+    see `jobs.profiling`.
     """
     stopping = threading.Event()
     handlers = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -203,7 +203,7 @@ def _work(
 
         where = resolve(device)
         attempt = patiently(lambda: store.claim(run_id, where), may_recover)
-    else:  # before torch is loaded: until then we cannot be told from our scheduler
+    else:  # before loading torch: until then only our scheduler shows as the owner
         patiently(partial(store.adopt, run_id, attempt), may_recover)
     run = patiently(lambda: store.get(run_id), may_recover)
     status, reason = "failed", None
@@ -232,9 +232,9 @@ def _work(
 
 
 def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
-    """Train from the newest checkpoint on that is whole, as are its episodes; how it ended: finished or stopped.
+    """Train from the newest checkpoint that is intact, with its episodes; returns 'finished' or 'stopped'.
 
-    Without one the run starts again, and being deterministic loses nothing but time; a fork cannot.
+    Without one the run starts over: it is deterministic, so only time is lost. A fork cannot: `CheckpointError`.
     """
     from agent import training
     from agent.checkpoints import CheckpointError
@@ -246,12 +246,12 @@ def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     folder, where = store.workplace(run.id), resolve(device)
     for checkpoint, whole in files.newest_first(store, run):
         if not whole:
-            _print(f"warning: checkpoint {checkpoint} is missing or corrupt: going back to one before it")
+            _print(f"warning: checkpoint {checkpoint} is missing or damaged: going back to an earlier one")
             continue
         try:
             return train(folder, recorder, where, checkpoint, files.is_parents(run, checkpoint))
         except DamagedEpisode as error:
-            _print(f"warning: {error}: going back to a checkpoint before it")
+            _print(f"warning: {error}: going back to an earlier checkpoint")
     if run.parent:
         raise CheckpointError("the checkpoint it was forked from, or an episode, is missing or damaged: fork again")
     return train(folder, recorder, where)

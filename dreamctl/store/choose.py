@@ -30,5 +30,5 @@ def choose(store: Store, references: Sequence[str], conditions: Sequence[str]) -
             runs += store.members(sweep.id)
     found = where.fit(list({run.id: run for run in runs}.values()), parsed)
     if not found and (conditions or not sweeps):
-        raise BadInput(f"no run like that in {store.home}: dreamctl ls lists them")
+        raise BadInput(f"no matching run in {store.home}: dreamctl ls lists the runs")
     return found, [] if conditions else sweeps

@@ -169,7 +169,9 @@ def test_a_second_scheduler_asks_for_nothing_that_is_there(cluster):
 
 def test_jobs_that_never_take_a_run_on_end_the_sweep(cluster):
     cluster.engine.program = ("no_such_module",)
-    with pytest.raises(RunFailed, match="3 jobs ended before they took a run on; the last, test:.*: exit code 1"):
+    with pytest.raises(
+        RunFailed, match="3 jobs in a row ended before they claimed a run; the last, test:.*: exit code 1"
+    ):
         go_on(cluster)
     assert [run.status for run in cluster.store.runs()] == ["queued"] * 3
 
@@ -189,7 +191,7 @@ def test_engines_that_are_not_there(tmp_path, monkeypatch):
     done = cli("sweep", "horizon", "--executor", "slurm", home=tmp_path / "home", PATH=str(tmp_path))
     assert done.returncode == 2 and "no sbatch here" in done.stderr and not (tmp_path / "home").exists()
     done = cli("sweep", "horizon", "--executor", "slurm", "--inline", home=tmp_path / "home")
-    assert done.returncode == 2 and "leave --executor away" in done.stderr
+    assert done.returncode == 2 and "leave out --executor" in done.stderr
 
 
 def test_what_a_profile_holds_is_text(tmp_path):

@@ -52,12 +52,12 @@ def test_what_show_prints_is_what_run_takes(home, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("task: walker_run\nconfg: {}", "must hold some of the keys task, seed, preset, config"),
-        ("- 1", "must hold some of the keys"),
+        ("task: walker_run\nconfg: {}", "may hold only the keys task, seed, preset, config"),
+        ("- 1", "may hold only the keys"),
         ("task: [walker_run]", "task cannot be ['walker_run']"),
         ("task: walker_run\nconfig: {horizn: 3}", "did you mean 'horizon'"),
         ("task: walker_run\nconfig: {horizon: [3]}", "horizon must be a whole number"),
-        ("{", "is no YAML"),
+        ("{", "is not YAML"),
         ("preset: smoke", "which task?"),
         ("task: walker_run\nseed: true", "seed cannot be True"),
     ],
@@ -74,7 +74,7 @@ def test_a_bad_config_file_is_one_line(tmp_path, content, message):
     [
         (("--config", "none.yaml"), "cannot read none.yaml: No such file"),
         (("--from", "nothing"), "no run 'nothing'"),
-        (("--from", FINISHED, "--preset", "tiny"), "bring their preset"),
+        (("--from", FINISHED, "--preset", "tiny"), "have a preset already"),
         (("--from", FINISHED, "--config", "x"), "give one of them"),
         (("--resume", FINISHED, "--from", FINISHED), "--resume continues a run as it is"),
     ],
@@ -129,7 +129,7 @@ def test_names_tags_and_notes(home):
     assert store.get(run.id).note is None and typed("note", "best", home=home).stdout == "\n"
     taken = typed("rename", "best", FAILED, home=home)
     assert taken.returncode == 2 and "choose another name" in taken.stderr
-    assert "is no name for a run" in typed("rename", "best", "a/b", home=home).stderr
+    assert "cannot name a run" in typed("rename", "best", "a/b", home=home).stderr
 
 
 def test_open_prints_where_things_are(home):
@@ -147,15 +147,15 @@ def test_open_prints_where_things_are(home):
 def test_several_runs_are_stopped_retried_and_removed_by_name_or_by_what_they_are(home):
     store = open_store(home)
     assert "which runs?" in typed("rm", home=home).stderr
-    assert "no run like that" in typed("rm", "--where", "horizon=99", home=home).stderr
+    assert "no matching run" in typed("rm", "--where", "horizon=99", home=home).stderr
     done = typed("retry", "--where", "status=failed", "--json", home=home)
     assert [run["name"] for run in json.loads(done.stdout)] == [FAILED] and store.find(FAILED).status == "queued"
-    assert "nothing of mine" in typed("retry", "mine", home=home).stderr
+    assert "no run of mine has failed" in typed("retry", "mine", home=home).stderr
     assert "is finished, not running" in typed("stop", FINISHED, home=home).stderr
     store.claim(store.find(FAILED).id, "cpu")
     stopped = typed("stop", FAILED, FINISHED, "--json", home=home)
     assert [run["name"] for run in json.loads(stopped.stdout)] == [FAILED]
-    assert "running: stop first" in typed("rm", "mine", "--yes", home=home).stderr
+    assert "still running: " in typed("rm", "mine", "--yes", home=home).stderr
     store.finish(store.find(FAILED).id, 2, "stopped")
     typed("rm", store.find(FINISHED).id[:7], QUEUED, "--yes", home=home)
     assert [run.name for run in store.runs()] == [FAILED]

@@ -41,7 +41,7 @@ def test_an_ill_home_is_found_out_and_mended(tmp_path):
     with closing(sqlite3.connect(tmp_path / "dreamctl.db")) as raw, raw:
         raw.execute("UPDATE run SET created_at = created_at - 1000")
     done = cli("doctor", "--fix", home=tmp_path)
-    assert done.returncode == 0 and done.stdout.count("(mended)") == 3, done.stdout
+    assert done.returncode == 0 and done.stdout.count("(fixed)") == 3, done.stdout
     assert not left.exists() and store.get(run.id).status == "failed" and (tmp_path / "mlflow.db").is_file()
     code, levels, _ = found(tmp_path)
     assert code == 0 and {what for what, level in levels if level != "ok"} <= {"rendering"}

@@ -147,5 +147,5 @@ def test_jobs_that_never_begin_their_run_end_the_sweep(tmp_path):
         "slurm: {cpus-per-task: 1, export: 'PATH=/usr/bin,PYTHONHOME=/nonexistent'}\n"
     )
     done = cli(*NAME, "--executor", "slurm", home=tmp_path)
-    assert done.returncode == 1 and "ended before they took a run on" in done.stderr
+    assert done.returncode == 1 and "ended before they claimed a run" in done.stderr
     assert "Traceback" not in done.stderr and "slurm-" in done.stderr  # the log to look at

@@ -197,7 +197,7 @@ def test_a_finished_run_goes_further_with_more_steps(whole):
     refused = cli("run", "--resume", "short", "--set", "steps=160", home=home)
     assert refused.returncode == 2 and "has 160 environment steps already" in refused.stderr
     refused = cli("run", "--resume", "short", "--set", "horizon=9", home=home)
-    assert refused.returncode == 2 and "may change its steps alone" in refused.stderr
+    assert refused.returncode == 2 and "only steps may change" in refused.stderr
     done = cli("run", "--resume", "short", "--set", "steps=400", home=home)
     assert done.returncode == 0, done.stderr
     store = open_store(home)
@@ -234,9 +234,12 @@ def test_a_worker_that_is_stopped_before_it_begins_stops_cleanly(tmp_path):
 def test_a_worker_that_dies_before_it_claims_is_not_waited_for(tmp_path):
     store = open_store(tmp_path)
     run = submit(store, spec())
-    with pytest.raises(RunFailed, match="the worker ended before it began"):
+    with pytest.raises(RunFailed, match="the worker ended before it started the run"):
         follow(store, run, lambda: subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]))
-    assert (store.get(run.id).status, store.get(run.id).reason) == ("failed", "the worker ended before it began")
+    assert (store.get(run.id).status, store.get(run.id).reason) == (
+        "failed",
+        "the worker ended before it started the run",
+    )
 
 
 def test_a_sweeps_run_that_is_gone_on_with_by_hand_goes_back_to_its_queue(tmp_path):
@@ -251,7 +254,7 @@ def test_a_sweeps_run_that_is_gone_on_with_by_hand_goes_back_to_its_queue(tmp_pa
         time.sleep(0.05)
     os.kill(store.get(run.id).pid, signal.SIGKILL)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 1 and "and waits in its sweep" in err
+    assert process.returncode == 1 and "and is back in the queue of its sweep" in err
     assert (store.get(run.id).status, store.get(run.id).deaths) == ("queued", 1)
 
 

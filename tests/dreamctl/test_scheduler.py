@@ -101,7 +101,7 @@ def test_the_sweep_is_the_parent_in_mlflow(whole):
     )
     assert drawn.returncode == 0, drawn.stderr
     for _ in range(100):  # the plot may have begun a mirror
-        if "already running" not in cli("sync", home=home, **MLFLOW).stderr:
+        if "copying already" not in cli("sync", home=home, **MLFLOW).stderr:
             break
     code = (
         "import os, sys, json; os.environ['MLFLOW_DISABLE_TELEMETRY'] = 'true'\n"
@@ -202,7 +202,7 @@ def test_a_detached_sweep_is_steered_by_commands(tmp_path):
     store = open_store(tmp_path)
     (record,) = store.sweeps()
     log = tmp_path / "sweeps" / f"{record.name}.log"
-    assert f"end: dreamctl stop {record.name} --home {tmp_path}" in done.stderr
+    assert f"stop it: dreamctl stop {record.name} --home {tmp_path}" in done.stderr
     wait(lambda: store.runs(status="running"), "no run began")
     (first,) = store.runs(status="running")
     assert cli("pause", record.name, home=tmp_path).returncode == 0

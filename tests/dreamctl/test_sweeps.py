@@ -143,7 +143,7 @@ BAD = [
     (["sweep", "horizon", "--methods", "plnet"], "did you mean 'planet'"),
     (["sweep", "horizon", "--seeds", "0"], "seeds are a number"),
     (["sweep", "horizon", "--executor", "slrm"], "--executor is local, slurm or ray"),
-    (["sweep", "horizon", "--resource", "time=1"], "--resource goes with --executor"),
+    (["sweep", "horizon", "--resource", "time=1"], "--resource is for --executor"),
     (["sweep", "horizon", "--seeds", "a"], "seeds are a number"),
     (["sweep", "horizon", "--grid", "horizn=3"], "did you mean 'horizon'"),
     (["sweep", "horizon", "--grid", "horizon"], "--grid takes key=value"),
@@ -172,9 +172,9 @@ def test_a_bad_file_is_one_line(tmp_path):
     for text, message in (
         ("- 1", "must hold the keys"),
         ("task: x", "did you mean 'tasks'"),
-        ("a: [", "is no YAML"),
-        ("name: a/b", "'a/b' is no name for a sweep"),
-        ("name: horizon", "'horizon' is no name"),
+        ("a: [", "is not YAML"),
+        ("name: a/b", "'a/b' cannot name a sweep"),
+        ("name: horizon", "'horizon' cannot name"),
         ("limit: 0", "limit is a number of runs"),
         ("seeds: []", "seeds are a number"),
     ):
