@@ -1,10 +1,10 @@
-"""A home in a file: a plain tar with the digests of all that is in it, as `sha256sum -c` reads them, at its end.
+"""A home in a file: a plain tar that ends with the SHA-256 of everything in it, for `sha256sum -c`.
 
-    dreamctl.db          records of the runs in it
-    <run id>/...         their files
-    SHA256SUMS           what a file that was cut off lacks
+    <run id>/...         the files of each run
+    dreamctl.db          the records of the runs
+    SHA256SUMS           comes last, so a truncated file lacks it
 
-Unpacked with tar it is a home that every command reads.
+Unpacked with tar it is a home that every command can read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ DATABASE, SUMS = "dreamctl.db", "SHA256SUMS"
 _SUMS_AT_MOST = 64 << 20  # bytes
 _BLOCK = 1 << 20
 
-Advance = Callable[[int], None]  # told of bytes that are done
+Advance = Callable[[int], None]  # called with the number of bytes done
 
 
 class Packer:
-    """Writes such a file. `close` ends it; without that it is not whole."""
+    """Writes such a file, which is complete only after `close`."""
 
     def __init__(self, file: IO[bytes], advance: Advance) -> None:
         self._tar = tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT)
@@ -36,7 +36,7 @@ class Packer:
         self._advance = advance
 
     def add(self, path: Path, name: str) -> str:
-        """Put a file in, under a name; returns its SHA-256."""
+        """Add a file under a name; returns its SHA-256."""
         with path.open("rb") as file:
             member = tarfile.TarInfo(name)
             member.size, member.mtime = path.stat().st_size, int(path.stat().st_mtime)
@@ -55,7 +55,7 @@ class Packer:
 
 
 class _Digesting:
-    """A file that is read, and its digest."""
+    """A file that computes its digest while it is read."""
 
     def __init__(self, file: IO[bytes], advance: Advance) -> None:
         self._file, self._advance, self.digest = file, advance, sha256()
@@ -68,9 +68,9 @@ class _Digesting:
 
 
 def unpack(file: Path, folder: Path, advance: Advance) -> None:
-    """Unpack a file into a folder of ours and check it against its digests.
+    """Unpack a file into a temporary folder and check it against its digests.
 
-    Raises `BadInput` or `BadRecord` for what is damaged, is not whole, or holds anything but a home.
+    Raises `BadInput` or `BadRecord` if it is damaged or incomplete, or holds anything but a home.
     """
     found: dict[str, str] = {}
     listed: dict[str, str] | None = None
@@ -78,9 +78,9 @@ def unpack(file: Path, folder: Path, advance: Advance) -> None:
         with tarfile.open(file, "r:") as tar:
             for member in tar:
                 if listed is not None:
-                    raise BadRecord(f"{file} goes on behind its {SUMS}: not imported")
+                    raise BadRecord(f"{file} has entries after its {SUMS}: not imported")
                 if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
-                    raise BadRecord(f"{file} holds {member.name[:200]!r}, which is no plain file: not imported")
+                    raise BadRecord(f"{file} holds {member.name[:200]!r}, which is not a plain file: not imported")
                 content: Any = tar.extractfile(member)
                 if member.name == SUMS and member.size <= _SUMS_AT_MOST:
                     lines = content.read().decode().splitlines()
@@ -95,20 +95,20 @@ def unpack(file: Path, folder: Path, advance: Advance) -> None:
                     shutil.copyfileobj(reader, target, _BLOCK)
                 found[member.name] = reader.digest.hexdigest()
     except FileExistsError as error:
-        raise BadRecord(f"{file} holds a file twice: not imported") from error
+        raise BadRecord(f"{file} holds the same file twice: not imported") from error
     except (tarfile.TarError, ValueError, EOFError) as error:
-        raise BadInput(f"{file} cannot be read as what dreamctl export writes ({error})") from error
+        raise BadInput(f"{file} was not written by dreamctl export, or is damaged ({error})") from error
     if listed is None:
-        raise BadInput(f"{file} is not whole: its {SUMS} is missing; export it again")
+        raise BadInput(f"{file} is incomplete: its {SUMS} is missing; export it again")
     wrong = sorted(name for name in found.keys() | listed.keys() if found.get(name) != listed.get(name))
     if wrong:
-        raise BadInput(f"{file} is damaged: {wrong[0]} is not what {SUMS} says; export it again")
+        raise BadInput(f"{file} is damaged: {wrong[0]} does not match {SUMS}; export it again")
     if DATABASE not in found:
-        raise BadInput(f"{file} holds no {DATABASE}: it is not what dreamctl export writes")
+        raise BadInput(f"{file} holds no {DATABASE}: it was not written by dreamctl export")
 
 
 def _place(file: Path, folder: Path, name: str) -> Path:
-    """Where a member goes. Raises `BadRecord` for what does not belong in a home."""
+    """The path to unpack a member to. Raises `BadRecord` for what does not belong in a home."""
     path = paths.inside(folder, name)
     if name != DATABASE:
         parts = PurePosixPath(name).parts

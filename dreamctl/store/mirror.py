@@ -1,7 +1,7 @@
-"""The mirror in MLflow: reads the run database, writes MLflow in large batches.
+"""The mirror copies the run database to MLflow, in large batches.
 
-One mirror at a time per home. It may be killed, be late or find MLflow emptied: the run database says how far each
-run has been copied (`Mirrored`), and what was sent twice after a crash MLflow stores once, because its SQL store keys
+A home has one mirror at a time. It may be killed, start late or find MLflow emptied: the run database records how far
+each run has been copied (`Mirrored`). Points sent twice after a crash are stored once, because MLflow's SQL store keys
 a metric by (run, key, timestamp, step, value) and skips rows that it has.
 """
 
@@ -27,14 +27,14 @@ from dreamctl.store.queries import Point
 from dreamctl.store.store import Store
 from dreamctl.store.tracking import check, exists, experiment, open_client, uri
 
-_BATCH = 1000  # MLflow's limit of metrics in a request
-_PAGE = 10_000  # points that are read at once
-_SOON = 120.0  # seconds in which a stored run is expected to begin
-_PAUSE = 2.0  # seconds between two looks at the run database
-_LATER = 30.0  # seconds until MLflow is tried again
-_LIMIT = 600.0  # seconds for which it is, when no run goes on any longer
-_LINE = 400  # characters of a cause that are said
-_AGAIN = 60.0  # seconds after which the same failure is said again
+_BATCH = 1000  # metrics per request, MLflow's limit
+_PAGE = 10_000  # points read at once
+_SOON = 120.0  # seconds within which a new run is expected to start
+_PAUSE = 2.0  # seconds between two passes
+_LATER = 30.0  # seconds until a failed pass is tried again
+_LIMIT = 600.0  # seconds for which it is, once no run is active
+_LINE = 400  # characters of an error that are printed
+_AGAIN = 60.0  # seconds before the same error is printed again
 _STATUS = {
     "queued": "SCHEDULED",
     "running": "RUNNING",
@@ -42,14 +42,14 @@ _STATUS = {
     "failed": "FAILED",
     "stopped": "KILLED",
 }
-_CURVE_EVERY = 60.0  # seconds between two drawings of a running run's learning curve
+_CURVE_EVERY = 60.0  # seconds between two learning curves of a running run
 
 Picture = Callable[[Store, Run, Path], None]  # draws the learning curve of a run into a PNG
 
 
 @dataclass
 class Copied:
-    """What a synchronisation wrote."""
+    """What the mirror wrote."""
 
     runs: int = 0
     points: int = 0
@@ -57,29 +57,28 @@ class Copied:
 
 
 class Mirror:
-    """Copies runs of a home to the MLflow store in it."""
+    """Copies the runs of a home to its MLflow store."""
 
     def __init__(self, store: Store, picture: Picture, figures: Figures = lambda store, sweep: []) -> None:
         self.store, self.picture, self.parents = store, picture, Parents(store, figures)
         self.uri = uri(store)
         self._drawn: dict[str, float] = {}
-        self._checked: set[str] = set()  # runs that MLflow was seen to have
-        self._copied: dict[str, str] = {}  # the stamps that this mirror has copied runs at
-        self._said: dict[str, tuple[str, float]] = {}  # of each run and sweep that failed: what was said, and when
+        self._checked: set[str] = set()  # runs known to be in MLflow
+        self._copied: dict[str, str] = {}  # by run, the stamp at which it was copied
+        self._said: dict[str, tuple[str, float]] = {}  # by failed run or sweep: what was printed, and when
 
     def sync(self) -> Copied | None:
-        """Copy all that is new; None when another mirror is at work. Raises `MlflowAway`."""
+        """Copy what is new; None if another mirror is at work. Raises `MlflowAway`."""
         with _only_one(self.store) as alone:
             if not alone:
                 return None
             return self._pass(open_client(self.store))
 
     def follow(self) -> Copied | None:
-        """Copy until no run goes on, and everything is copied; None when another mirror is at work.
+        """Copy until no run is active and everything is copied; None if another mirror is at work.
 
-        What fails is tried again: a database that is locked or away, an MLflow that is absent, silent or broken.
-        A run that comes in while this mirror lets go of the lock is seen by the look that follows: whoever starts a
-        run stores it first and a mirror second.
+        Failures are retried: a database that is locked or unreachable, an MLflow that is down or broken. A run is
+        always stored before a mirror is started for it, so checking once more after releasing the lock misses none.
         """
         total = None
         while patiently(self._active, may_recover) or total is None:
@@ -91,7 +90,7 @@ class Mirror:
         return total
 
     def _until_copied(self, total: Copied) -> None:
-        """Copy until no run goes on and nothing is missing, or has been for too long."""
+        """Copy until no run is active and nothing is missing, or something has been missing for `_LIMIT` seconds."""
         client, complaint, alone_since = None, Complaint(), None
         while True:
             active = patiently(self._active, may_recover)
@@ -113,16 +112,16 @@ class Mirror:
             time.sleep(_PAUSE if client and active else _LATER)
 
     def _active(self) -> bool:
-        """Whether a run goes on, or has just been stored and is about to."""
+        """Whether a run is running, or was stored so recently that it is about to start."""
         self.store.reap()
         fresh = time.time() - _SOON
         waiting = self.store.runs(status="queued")
         return bool(self.store.runs(status="running")) or any(run.created_at > fresh for run in waiting)
 
     def _pass(self, client: Any) -> Copied:
-        """Copy each run; one that cannot be copied is reported and tried again next time, the others go on.
+        """Copy each run; report one that cannot be copied, leave it to the next pass and continue with the others.
 
-        Raises `MlflowAway` when that is because MLflow does not answer.
+        Raises `MlflowAway` if MLflow does not answer.
         """
         copied = Copied()
         for sweep in self.store.sweeps():
@@ -136,7 +135,7 @@ class Mirror:
                 continue
             try:
                 run = self.store.get(run_id)
-            except UnknownRun:  # it has just been removed
+            except UnknownRun:  # removed just now
                 continue
             try:
                 points = self._run(client, run, stamp)
@@ -156,7 +155,7 @@ class Mirror:
         return copied
 
     def _run(self, client: Any, run: Run, stamp: str) -> int | None:
-        """Copy one run; returns the points written, or None when nothing about it was new."""
+        """Copy one run; returns the number of points written, None if nothing was new."""
         done = self.store.mirrored(run.id)
         artifacts = {f"artifact:{a.path}": repr(a.created_at) for a in self.store.artifacts(run.id)}
         current = done.get("stamp") == stamp and all(done.get(key) == value for key, value in artifacts.items())
@@ -183,7 +182,7 @@ class Mirror:
         return points
 
     def _create(self, client: Any, run: Run) -> str:
-        """A new run in the experiment named as the task, or the one that a killed mirror has left there."""
+        """The MLflow id of a run that is created in its task's experiment, or that a killed mirror left there."""
         from mlflow.entities import Param
 
         identifier = experiment(client, self.store, run.task)
@@ -195,7 +194,7 @@ class Mirror:
             tags=pages.of_run(run),
             run_name=run.name,
         )
-        # the UI keeps their order: first what the run is and what sets it apart, then the other fields
+        # the UI keeps the order: identity first, then differences from the preset, then the other fields
         params = {"task": run.task, "seed": run.seed, "preset": run.preset} | pages.from_preset(run) | run.config
         client.log_batch(created.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         if run.git_diff:
@@ -203,7 +202,7 @@ class Mirror:
         return created.info.run_id
 
     def _metrics(self, client: Any, run: Run, there: str, done: dict[str, str]) -> int:
-        """Send points behind each metric's last copied step, in batches; returns how many."""
+        """Send the points after each metric's last copied step, in batches; returns how many."""
         from mlflow.entities import Metric
 
         new, count = self._new(run, done), 0
@@ -214,7 +213,7 @@ class Mirror:
         return count
 
     def _new(self, run: Run, done: Mapping[str, str]) -> Iterator[Point]:
-        """The points behind each metric's last copied step, read so many at a time: there may be millions."""
+        """The points after each metric's last copied step, read in pages, since there may be millions."""
         for name, last in self.store.last_scalars(run.id).items():
             after = int(done.get(f"scalar:{name}", -1))
             while after < last.step and (points := self.store.scalars(run.id, name, after, first=_PAGE)):
@@ -222,7 +221,7 @@ class Mirror:
                 after = points[-1].step
 
     def _curve(self, client: Any, run: Run, there: str) -> None:
-        """Draw and send the learning curve: of a running run now and then, of an ended one always."""
+        """Draw and send the learning curve; of a running run at most every `_CURVE_EVERY` seconds."""
         if all(evaluation.kind == "manual" for evaluation in self.store.evaluations(run.id)):
             return
         if run.status == "running" and time.monotonic() - self._drawn.get(run.id, -_CURVE_EVERY) < _CURVE_EVERY:
@@ -234,11 +233,11 @@ class Mirror:
         self._drawn[run.id] = time.monotonic()
 
     def _status(self, client: Any, run: Run, there: str) -> None:
-        """Set status and end time; MLflow leaves a killed process's run RUNNING for ever."""
+        """Set status, end time and tags; MLflow itself would leave the run of a killed process RUNNING for ever."""
         ended = run.status in ("finished", "failed", "stopped")
-        client.set_tag(there, "steps", str(run.steps))  # a param cannot change when a run is made longer
+        client.set_tag(there, "steps", str(run.steps))  # a parameter cannot change when a run is extended
         client.set_tag(there, "dreamctl.digest", run.digest)
-        client.set_tag(there, "work_hours", f"{run.work_seconds / 3600:.2f}")  # its duration includes pauses
+        client.set_tag(there, "work_hours", f"{run.work_seconds / 3600:.2f}")  # MLflow's duration includes pauses
         self._labels(client, run, there)
         client.set_tag(there, pages.DESCRIPTION, pages.description(run))
         sweeps = self.store.sweeps_of(run.id)
@@ -251,7 +250,7 @@ class Mirror:
             client.update_run(there, status=_STATUS[run.status])
 
     def _labels(self, client: Any, run: Run, there: str) -> None:
-        """What users have called a run since it was created there, and why it failed; a later attempt may do better."""
+        """Update name, tags, note and the reason of a failure; remove those that no longer hold."""
         known = client.get_run(there).data.tags
         wanted = {"mlflow.runName": run.name} | {f"tag.{tag}": "true" for tag in run.tags}
         wanted |= {key: value for key, value in (("note", run.note), ("reason", run.reason)) if value}

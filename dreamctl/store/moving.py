@@ -1,7 +1,7 @@
-"""`dreamctl export` and `import`: runs into a file, out of one, or out of another home.
+"""`dreamctl export` and `import`: write runs to a file, read them from one or from another home.
 
-What is imported is unpacked and checked in a folder of its own in the home before anything of it is entered; then run
-by run, the files first, the records in one transaction. It may be interrupted at any point and repeated.
+An import is first unpacked and checked in a separate folder of the home. Then runs are entered one by one: files
+first, then the records in one transaction. It may be interrupted at any point and repeated.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from dreamctl.store.access import Access
 from dreamctl.store.models import Checkpoint, Run, Sweep
 from dreamctl.store.transfer import Arrival, Part
 
-STAGE = ".moving-"  # how the folders begin in which this is done; one that is left over may be removed
+STAGE = ".moving-"  # prefix of the temporary folders; one that is left over may be deleted
 
 Say = Callable[[str], None]
-Total = Callable[[int], archive.Advance]  # told how many bytes there are to do
+Total = Callable[[int], archive.Advance]  # called with the number of bytes to do
 
 
 def export(
     store: Access, run_ids: Sequence[str], sweeps: Sequence[str], file: Path, part: Part, say: Say, total: Total
 ) -> None:
-    """Write runs and sweeps (by id, with these of their runs) to a file. Raises `BadInput` where it cannot be made."""
+    """Write runs and sweeps (both by id; sweeps with those of the runs) to a file. Raises `BadInput` if it cannot."""
     if file.exists():
-        raise BadInput(f"{file} is there already: choose another file, or remove it")
+        raise BadInput(f"{file} exists already: choose another file, or remove it")
     try:
         with tempfile.TemporaryDirectory(prefix=STAGE, dir=file.parent) as folder:
             copied = Path(folder) / archive.DATABASE
@@ -48,8 +48,8 @@ def export(
                 for run_id, path in content:
                     try:
                         packer.add(store.file(run_id, path), f"{run_id}/{path}")
-                    except FileNotFoundError:  # a run that goes on drops checkpoints
-                        say(f"{run_id}/{path} has gone meanwhile")
+                    except FileNotFoundError:  # a running run deletes old checkpoints
+                        say(f"{run_id}/{path} was deleted meanwhile")
                 packer.add(copied, archive.DATABASE)
                 packer.close()
             (Path(folder) / "file").replace(file)
@@ -58,16 +58,16 @@ def export(
 
 
 def import_(store: Access, origin: Path, say: Say, total: Total) -> list[str]:
-    """Bring in all runs of a file or of another home; returns the ids of those that brought something new.
+    """Import all runs of a file or of another home; returns the ids (here) of those that brought anything new.
 
-    Raises `BadInput`, `BadRecord`, `HomeError`; what has been entered until then stays.
+    Raises `BadInput`, `BadRecord`, `HomeError`; runs entered before the error stay.
     """
     if origin.is_dir() and not (origin / archive.DATABASE).is_file():
-        raise BadInput(f"there is no run database in {origin}: give a home, or a file that dreamctl export has written")
+        raise BadInput(f"there is no run database in {origin}: give a home, or a file written by dreamctl export")
     if not origin.exists():
-        raise BadInput(f"there is no {origin}")
+        raise BadInput(f"{origin} does not exist")
     if origin.is_dir() and origin.resolve() == store.home.resolve():
-        raise BadInput(f"{origin} is this home itself")
+        raise BadInput(f"{origin} is the home to import into")
     entered: list[str] = []
     try:
         with tempfile.TemporaryDirectory(prefix=STAGE, dir=store.home) as folder:
@@ -77,12 +77,12 @@ def import_(store: Access, origin: Path, say: Say, total: Total) -> list[str]:
                 arrival = Arrival(source, store, run_id)
                 ids[run_id] = arrival.id
                 if not arrival.news:
-                    say(f"{arrival.name} ({arrival.id}) is here already")
+                    say(f"{arrival.name} ({arrival.id}) is already here")
                     continue
                 _enter(arrival, Path(folder), origin.is_dir(), say)
                 entered.append(arrival.id)
-                renamed = f", there {arrival.row['name']}" if arrival.name != arrival.row["name"] else ""
-                say(f"{arrival.name} ({arrival.id}){renamed}: {'brought up to date' if arrival.known else 'imported'}")
+                renamed = f" (there {arrival.row['name']})" if arrival.name != arrival.row["name"] else ""
+                say(f"{arrival.name} ({arrival.id}){renamed}: {'updated' if arrival.known else 'imported'}")
             with Session(source._engine) as session:
                 for sweep in session.scalars(select(Sweep).order_by(Sweep.created_at)).all():
                     say(f"sweep {transfer.enter_sweep(source, store, sweep, ids)}")
@@ -93,7 +93,7 @@ def import_(store: Access, origin: Path, say: Say, total: Total) -> list[str]:
 
 
 def _opened(origin: Path, folder: Path, total: Total) -> Access:
-    """The home that is imported: its database a copy, checked and upgraded; its files there or unpacked in `folder`."""
+    """The home to import: a checked and upgraded copy of its database, its files in place or unpacked in `folder`."""
     copied = folder / archive.DATABASE
     if not origin.is_dir():
         archive.unpack(origin, folder, total(origin.stat().st_size))
@@ -101,14 +101,14 @@ def _opened(origin: Path, folder: Path, total: Total) -> Access:
     try:
         with closing(sqlite3.connect(f"{(origin / archive.DATABASE).as_uri()}?mode=ro", uri=True)) as old:
             with closing(sqlite3.connect(copied)) as new:
-                old.backup(new)  # with what is still in the write-ahead log
+                old.backup(new)  # includes the write-ahead log
     except sqlite3.Error as error:
         raise BadInput(f"{origin / archive.DATABASE} cannot be read ({error})") from error
     return strangers.admit(copied, origin)
 
 
 def _enter(arrival: Arrival, folder: Path, copy: bool, say: Say) -> None:
-    """Enter the files and records of one run, without checkpoints that do not match their recorded SHA-256."""
+    """Enter the files and records of one run, without checkpoints that do not match their SHA-256."""
     source, run_id = arrival.source, arrival.row["id"]
     stage = folder / f"{run_id}.entering"
     for path in transfer.files(source, run_id, Part()):
@@ -123,7 +123,7 @@ def _enter(arrival: Arrival, folder: Path, copy: bool, say: Say) -> None:
             if _sha256(stage / checkpoint.path) == checkpoint.sha256:
                 whole.append(checkpoint.path)
             else:
-                say(f"{arrival.name}: checkpoint {checkpoint.path} is missing or damaged, and left out")
+                say(f"{arrival.name}: checkpoint {checkpoint.path} is missing or damaged and was left out")
                 (stage / checkpoint.path).unlink(missing_ok=True)
     arrival.enter(whole, lambda: _settle(stage, arrival))
 
@@ -155,7 +155,7 @@ def _sha256(path: Path) -> str | None:
 
 @contextmanager
 def _fresh(file: Path) -> Iterator[Access]:
-    """An empty database, a single file in the end."""
+    """An empty database, closed as a single file without a write-ahead log."""
     engine = database.connect(database.sqlite_url(file), file.parent)
     yield Access(file.parent, engine)
     engine.dispose()

@@ -20,20 +20,20 @@ from dreamctl.store.tracking import artifacts_at, open_client, uri
 
 LOCAL = "127.0.0.1"
 START = f"#/experiments{pages.VIEW}"
-_TRIED = 100  # ports
-_PATIENCE = 120.0  # seconds until a server in the background must answer
+_TRIED = 100  # ports tried
+_PATIENCE = 120.0  # seconds within which a background server must answer
 
 
 def check_unserved(store: Store) -> None:
-    """Raises `BadInput` where MLflow is a server elsewhere."""
+    """Raises `BadInput` if MLflow is a separate server (DREAMCTL_MLFLOW)."""
     if uri(store).startswith("http"):
         raise BadInput(f"MLflow is served already (DREAMCTL_MLFLOW): open {shown(uri(store))}")
 
 
 def page(store: Store, run: Run, port: int) -> str:
-    """The address of a run's page in the MLflow UI: `dreamctl ui` at that port, or a server elsewhere.
+    """The URL of a run's page in the MLflow UI: in `dreamctl ui` at that port, or on a separate server.
 
-    Raises `BadInput` for a run that is not there yet.
+    Raises `BadInput` if MLflow does not have the run yet.
     """
     there = store.mirrored(run.id).get("run")
     if there is None:
@@ -44,7 +44,7 @@ def page(store: Store, run: Run, port: int) -> str:
 
 
 def free_port(host: str, wanted: int) -> int:
-    """The first port from `wanted` on that can be listened at. Raises `BadInput`."""
+    """The first free port from `wanted` on. Raises `BadInput`."""
     for port in range(wanted, min(wanted + _TRIED, 65536)):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
             trial.setsockopt(
@@ -53,18 +53,18 @@ def free_port(host: str, wanted: int) -> int:
             try:
                 trial.bind((host, port))
             except PermissionError:
-                raise BadInput(f"port {port} is not for ordinary users: choose one above 1023 with --port") from None
+                raise BadInput(f"port {port} needs root: choose one above 1023 with --port") from None
             except OSError as error:
                 if isinstance(error, socket.gaierror) or error.errno == 99:  # EADDRNOTAVAIL
-                    raise BadInput(f"{host} is no address of this machine: --host 0.0.0.0 is all of them") from None
+                    raise BadInput(f"{host} is not an address of this machine; 0.0.0.0 means all of them") from None
                 continue
             return port
     raise BadInput(f"no free port from {wanted} on: choose another with --port")
 
 
 def serve(store: Store, host: str, port: int) -> int:
-    """Run `mlflow server` over the home until it ends or Ctrl-C; returns its exit code."""
-    # a session of its own: Ctrl-C and SIGTERM are ours to pass on, to all of the server's processes at once
+    """Run `mlflow server` on the home until it ends or Ctrl-C is pressed; returns its exit code."""
+    # the server has its own session: we pass Ctrl-C and SIGTERM on to all of its processes at once
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = _start(store, host, port, None)
     try:
@@ -76,9 +76,9 @@ def serve(store: Store, host: str, port: int) -> int:
 
 
 def detach(store: Store, host: str, port: int) -> int:
-    """Start `mlflow server` in the background, its output in HOME/ui.log; returns its process id when it answers.
+    """Start `mlflow server` in the background, its output in HOME/ui.log; returns its process id once it answers.
 
-    Raises `BadInput` when it does not.
+    Raises `BadInput` if it does not.
     """
     with open(store.place("ui.log"), "w") as log:
         process = _start(store, host, port, log.fileno())
@@ -96,22 +96,22 @@ def detach(store: Store, host: str, port: int) -> int:
 
 
 def _start(store: Store, host: str, port: int, output: int | None) -> subprocess.Popen[bytes]:
-    open_client(store)  # it is there, and of our version
+    open_client(store)  # fails if the store is missing or of another version
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     command += ["--artifacts-destination", artifacts_at(store.home / "mlartifacts"), "--serve-artifacts"]
-    # a page of another site may send its visitors' browsers here, under its own name or with requests across origins
+    # against other sites' pages that send a visitor's browser here (DNS rebinding, cross-origin requests)
     command += ["--allowed-hosts", ",".join(f"{name}:{port}" for name in _names(host))]
-    # not among the arguments, which all users see: it may hold a password
+    # not in the arguments, which all users can see: it may hold a password
     environment = {
         "MLFLOW_BACKEND_STORE_URI": uri(store),
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes for jobs of language models
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it would start eight processes for language-model jobs
     }
     return subprocess.Popen(command, env=os.environ | environment, start_new_session=True, stdout=output, stderr=output)
 
 
 def _names(host: str) -> list[str]:
-    """What the server may be called by a browser: this machine's names and addresses, if it listens at them."""
+    """The host names under which browsers may address the server."""
     if host == LOCAL:
         return [LOCAL, "localhost"]
     import psutil

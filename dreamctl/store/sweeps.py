@@ -1,8 +1,8 @@
-"""Sweeps: named queues of runs. Schedulers share them; a run waits in every sweep that it belongs to and runs once.
+"""Sweeps: named queues of runs. Schedulers can share one; a run may belong to several sweeps and is trained once.
 
-The queue is the runs themselves: those of a sweep that are `queued`, in the order of their positions. Claiming one is a
-single statement. A scheduler claims in its own name and its worker takes the run over (`adopt`) under the same attempt
-number, so a claim whose scheduler or worker dies is found like any other dead process.
+The queue of a sweep is its runs with the status `queued`, in the order of their positions. Claiming one is a single
+statement. A scheduler claims a run in its own name, and the worker takes it over (`adopt`) under the same attempt
+number; if either dies, `reap` finds the run like that of any dead worker.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from dreamctl.store import paths, processes
 from dreamctl.store.models import Run, Sweep, SweepRun
 from dreamctl.store.queries import Queries
 
-LEASE = 60.0  # seconds without a sign of life after which a worker that cannot be seen from here is silent
-_LATE = 10.0  # seconds: a worker gives a sign of life every second
-_AGAIN = 5.0  # seconds after which one that is still silent is dead: clocks jump, machines wake up
-_TAIL = 20  # lines of a dead worker's log that are kept
+LEASE = 60.0  # seconds without a heartbeat after which a worker that cannot be seen from here counts as silent
+_LATE = 10.0  # seconds without a heartbeat after which a worker is checked; it should send one every second
+_AGAIN = 5.0  # seconds for which it must stay silent to count as dead: clocks jump, machines wake up
+_TAIL = 20  # last lines of a dead worker's log to keep
 
 
 class SweepQueue(Queries):
-    """The part of the store that deals in sweeps and in runs that wait or have lost their worker."""
+    """The part of the store for sweeps, queued runs and runs that have lost their worker."""
 
     def __init__(self, home: Path, engine: Engine, read_only: bool = False) -> None:
         super().__init__(home, engine, read_only)
-        self._silent: dict[tuple[Any, ...], float] = {}  # workers without a sign of life, and since when we wait
+        self._silent: dict[tuple[Any, ...], float] = {}  # silent workers, and when we first saw them so
 
     # Sweeps
 
     def open_sweep(self, name: str, plan: Mapping[str, Any], max_attempts: int) -> Sweep:
-        """The sweep of that name, created if there is none; no longer paused or stopped."""
+        """The sweep of that name, created if it does not exist; it is no longer paused or stopped."""
         values = {"spec": dict(plan), "paused": False, "stopped": False, "max_attempts": max_attempts}
         row = dict(id=secrets.token_hex(4), name=name, created_at=time.time(), **values)
         with self._write() as session:
@@ -47,7 +47,7 @@ class SweepQueue(Queries):
         return self.find_sweep(name)
 
     def enroll(self, sweep_id: str, run_ids: Sequence[str]) -> None:
-        """Make these runs the members of a sweep, in this order; its plan may have changed."""
+        """Replace the members of a sweep by these runs, in this order."""
         rows = [
             dict(sweep_id=sweep_id, run_id=run_id, position=position)
             for position, run_id in enumerate(dict.fromkeys(run_ids))
@@ -71,7 +71,7 @@ class SweepQueue(Queries):
         return found
 
     def sweeps_of(self, run_id: str) -> list[Sweep]:
-        """The sweeps that a run belongs to, in the order it joined them."""
+        """The sweeps that a run belongs to, oldest first."""
         statement = select(Sweep).join(SweepRun).where(SweepRun.run_id == run_id).order_by(Sweep.created_at)
         with Session(self._engine) as session:
             return list(session.scalars(statement))
@@ -91,13 +91,13 @@ class SweepQueue(Queries):
             return {status: count for status, count in connection.execute(statement)}
 
     def pause(self, sweep_id: str, paused: bool) -> None:
-        """Stop schedulers from claiming runs of a sweep, or let them again."""
+        """Keep schedulers from claiming runs of a sweep, or let them again."""
         with self._write() as session:
             session.execute(update(Sweep).where(Sweep.id == sweep_id).values(paused=paused, stopped=False))
 
     def stop_sweep(self, sweep_id: str) -> list[Run]:
-        """Ask the schedulers of a sweep to end and its running runs to stop; returns these."""
-        with self._write() as session:  # from here on nothing is claimed, so nothing that is at work is missed
+        """Ask the schedulers of a sweep to end and its running runs to stop; returns those runs."""
+        with self._write() as session:  # from here on nothing is claimed, so no running run is missed
             session.execute(update(Sweep).where(Sweep.id == sweep_id).values(stopped=True))
         running = [run for run in self.members(sweep_id) if run.status == "running"]
         with self._write() as session:
@@ -113,17 +113,17 @@ class SweepQueue(Queries):
     # The queue
 
     def requeue(self, run_ids: Sequence[str]) -> int:
-        """Put stopped and failed runs back in the queue, their count of lost workers at zero; returns how many."""
+        """Queue stopped and failed runs again, with their count of lost workers reset; returns how many."""
         waiting = Run.id.in_(run_ids) & Run.status.in_(("stopped", "failed"))
         with self._write() as session:
             values = {"status": "queued", "reason": None, "finished_at": None, "deaths": 0, "log_tail": None}
             return session.execute(update(Run).where(waiting).values(**values)).rowcount  # type: ignore[attr-defined]
 
     def claim_next(self, sweep_id: str, device: str, job: str | None = None) -> Run | None:
-        """Take the first waiting run of a sweep on for a slot of this scheduler; None when none waits.
+        """Claim the first queued run of a sweep for a worker of this scheduler; None if none is queued.
 
-        One statement, so that of several schedulers one gets the run. job: the engine's job that this process is; it
-        claims for itself.
+        It is one statement, so only one of several schedulers gets the run. job: the engine's job in which this
+        process runs; then it claims for itself.
         """
         first = (
             select(Run.id)
@@ -148,10 +148,10 @@ class SweepQueue(Queries):
         with self._write() as session:
             done = session.scalar(update(Run).where(*owned).values(**values).returning(Run.id))
         if done is None:
-            raise StaleAttempt(f"run {run_id} is no longer in the hands of attempt {attempt}")
+            raise StaleAttempt(f"run {run_id} no longer belongs to attempt {attempt}")
 
     def orphans(self) -> list[Run]:
-        """Runs still running here whose scheduler is gone."""
+        """Runs whose worker is alive on this machine but whose scheduler is gone."""
         return [
             run
             for run in self.runs(status="running")
@@ -161,27 +161,27 @@ class SweepQueue(Queries):
         ]
 
     def kill(self, run_id: str) -> None:
-        """Kill the worker of a run, if it can be seen from here."""
+        """Kill the worker of a run, if its process is visible from here."""
         run = self.get(run_id)
         processes.kill(run.pid, run.process_started, run.process_space)
 
     # Dead workers
 
     def refreshed(self, runs: list[Run]) -> list[Run]:
-        """These runs, those read again whose worker is found dead; only who is late with his sign of life is asked for.
+        """These runs, with the state of those whose worker turns out to be dead read again.
 
-        What a reading command does about dead workers: nothing about runs that it does not show.
+        For reading commands: it checks only workers with a late heartbeat, and only of runs that are shown.
         """
         late = [run for run in runs if run.status == "running" and time.time() - (run.heartbeat_at or 0) > _LATE]
         dead = {run.id for run in self._looked(late)[0]} if late and not self.read_only else set()
         return [self.get(run.id) if run.id in dead else run for run in runs]
 
     def reap(self, wait: bool = False) -> list[Run]:
-        """Bury runs whose worker is gone, as far as there is evidence: its process in our space has ended.
+        """Bury the runs whose worker is dead; returns them.
 
-        One in another space (another machine, another container) counts as dead when it gives no sign of life for
-        `LEASE` and is still silent at a second look. Who calls this again and again looks twice by himself; with
-        `wait` this call does.
+        A worker on this machine is dead if its process has ended. One elsewhere (another machine or container) is dead
+        if it sent no heartbeat for `LEASE` and is still silent at a second look, `_AGAIN` later. Periodic callers get
+        that second look by calling again; with `wait` this call waits for it.
         """
         dead, silent = self._looked(self.runs(status="running", light=True))
         if silent and wait:
@@ -190,7 +190,7 @@ class SweepQueue(Queries):
         return dead
 
     def _looked(self, running: list[Run]) -> tuple[list[Run], bool]:
-        """Give up runs whose workers are dead; returns them, and whether others are silent."""
+        """Bury the runs whose workers are dead; returns them, and whether other workers are silent."""
         dead, silent = [], {}
         for run in running:
             reason = "the worker died (killed, or the machine went down)"
@@ -206,11 +206,10 @@ class SweepQueue(Queries):
         return dead, bool(silent)
 
     def bury(self, run: Run, reason: str) -> bool:
-        """Take a run from its dead worker: back in the queue of its sweep, or failed with the last lines of its log.
+        """Take a run from its dead worker: queue it again, or mark it as failed, with the last lines of its log.
 
-        It fails without a sweep, and when it has lost as many workers as the sweep allows; one that was told to stop
-        counts as stopped. False when somebody else was faster, or the worker has given a sign of life since `run` was
-        read.
+        It fails if it is in no sweep or has lost as many workers as its sweeps allow; if it had been asked to stop, it
+        counts as stopped. False if another process was faster, or the worker has sent a heartbeat since `run` was read.
         """
         tail = self._tail(run.id)
         allowed = select(func.max(Sweep.max_attempts)).join(SweepRun).where(SweepRun.run_id == run.id)
@@ -237,9 +236,9 @@ class SweepQueue(Queries):
         return "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:]) if log.is_file() else ""
 
     def remove(self, run_id: str) -> None:
-        """Forget a run that nobody works on, and delete its folder; of a symbolic link only the link.
+        """Delete a run that is not running, and its folder; if that is a symbolic link, only the link.
 
-        Raises `BadInput` for a running one, `BadRecord` for what is no id.
+        Raises `BadInput` for a running run, `BadRecord` for an invalid id.
         """
         folder = self.home / paths.checked_id(run_id)
         idle = (Run.id == run_id, Run.status != "running")
@@ -252,20 +251,20 @@ class SweepQueue(Queries):
             shutil.rmtree(folder, ignore_errors=True)
 
     def remove_sweep(self, sweep_id: str) -> None:
-        """Forget a sweep, not its runs."""
+        """Delete a sweep, but not its runs."""
         with self._write() as session:
             session.execute(delete(Sweep).where(Sweep.id == sweep_id))
 
 
 def sign_of_life() -> dict[str, Any]:
-    """What changes of a run with each sign of life from its worker: the time since the last one was work."""
+    """The columns that a heartbeat changes: its time, and the work time since the last one."""
     now = time.time()
     passed = now - func.coalesce(Run.heartbeat_at, now)
     return {"heartbeat_at": now, "work_seconds": Run.work_seconds + case((passed > 0, passed), else_=0.0)}
 
 
 def claimed(device: str, by_scheduler: bool, job: str | None = None) -> dict[str, Any]:
-    """The columns that change when this process claims a run: for itself or, as a scheduler, for a worker to come."""
+    """The columns that a claim changes: by this process for itself or, as a scheduler, for a worker to be started."""
     me, now = processes.this_process(), time.time()
     return dict(
         status="running",

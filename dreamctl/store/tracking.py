@@ -1,4 +1,4 @@
-"""MLflow's store of a home: where it is, how it is made and moved. This and the mirror alone import mlflow."""
+"""The MLflow store of a home: its place, creation and relocation. Only this and `mirror` import mlflow."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dreamctl.store.store import Store
 
 
 def off() -> bool:
-    """Whether runs are not copied to MLflow: DREAMCTL_MLFLOW=off."""
+    """Whether copying to MLflow is switched off: DREAMCTL_MLFLOW=off."""
     return os.environ.get("DREAMCTL_MLFLOW") == "off"
 
 
 def uri(store: Store) -> str:
-    """MLflow's tracking URI: DREAMCTL_MLFLOW, else a SQLite file in the home. Raises `BadInput` when it is off."""
+    """MLflow's tracking URI: DREAMCTL_MLFLOW, else a SQLite file in the home. Raises `BadInput` if it is off."""
     if off():
         raise BadInput("MLflow is switched off (DREAMCTL_MLFLOW=off); unset that, and dreamctl sync catches up")
     ours = sqlite_url(store.home / "mlflow.db")
@@ -30,31 +30,31 @@ def uri(store: Store) -> str:
 
 
 def artifacts_at(folder: Path) -> str:
-    """A folder as MLflow takes it: a path, or a URI where it would read a path as a URI."""
+    """A folder in the form that MLflow understands: a path, or a URI if the path has characters that URIs escape."""
     return str(folder) if quote(str(folder)) == str(folder) else folder.as_uri()
 
 
 def open_client(store: Store) -> Any:
-    """An MLflow client on the home's store. Raises `MlflowAway`."""
-    # we ask again ourselves: MLflow's own patience is a quarter of an hour for each request
+    """An MLflow client for the home's store. Raises `MlflowAway`, `HomeError`."""
+    # we retry ourselves; MLflow would retry each request for a quarter of an hour
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     try:
         initialise(store)
         from mlflow import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it logs a traceback of each error that it raises
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it logs a traceback for every error it raises
         client = MlflowClient(tracking_uri=uri(store))
     except (HomeError, BadRecord):
         raise
-    except Exception as error:  # whatever a broken package or a store of another version comes up with
+    except Exception as error:  # a broken package or a store of another version may raise anything
         raise _away(store, error) from error
     check(store, client)
     return client
 
 
 def check(store: Store, client: Any) -> None:
-    """Raises `MlflowAway` when MLflow does not answer."""
+    """Raises `MlflowAway` if MLflow does not answer."""
     try:
         client.search_experiments(max_results=1)
     except Exception as error:
@@ -67,7 +67,7 @@ def _away(store: Store, error: Exception) -> MlflowAway:
 
 
 def experiment(client: Any, store: Store, name: str) -> str:
-    """The id of an experiment, created, or restored if it was deleted."""
+    """The id of an experiment, which is created if it is missing and restored if it was deleted."""
     found = client.get_experiment_by_name(name)
     if found is None:
         place = artifacts_at(store.place(f"mlartifacts/{name}"))
@@ -75,7 +75,7 @@ def experiment(client: Any, store: Store, name: str) -> str:
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     for key, value in pages.of_experiment(name).items():
-        if key not in found.tags:  # of an earlier dreamctl
+        if key not in found.tags:  # created by an earlier dreamctl
             client.set_experiment_tag(found.experiment_id, key, value)
     return found.experiment_id
 
@@ -93,16 +93,16 @@ def exists(client: Any, there: str) -> bool:
 
 
 def initialise(store: Store) -> None:
-    """Create MLflow's schema and its default experiment, under a lock: MLflow itself does so without one.
+    """Create MLflow's schema under a lock, which MLflow itself does not take.
 
-    Raises `HomeError` when that would be a SQLite file on a network file system.
+    Raises `HomeError` if the home is on a network file system, where MLflow's SQLite file is not safe.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     if os.environ.get("DREAMCTL_MLFLOW"):
         return
     from filelock import FileLock
 
-    refuse_network(store.home, "set DREAMCTL_MLFLOW to the URI of an MLflow server or of a database that it has alone")
+    refuse_network(store.home, "set DREAMCTL_MLFLOW to the URI of an MLflow server or of a database of its own")
     with FileLock(store.home / "mlflow.lock"):
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -114,7 +114,7 @@ def initialise(store: Store) -> None:
 
 
 def _keep_inside(engine: Engine, folder: Path) -> None:
-    """Have MLflow keep what belongs to a home in it: it stores absolute places, and a home may be moved or copied."""
+    """Point MLflow's artifact paths into this home: they are absolute, and a home may have been moved or copied."""
     columns = (("experiments", "experiment_id", "artifact_location"), ("runs", "run_uuid", "artifact_uri"))
     with engine.begin() as connection:
         for table, key, column in columns:
@@ -126,7 +126,7 @@ def _keep_inside(engine: Engine, folder: Path) -> None:
 
 
 def _moved(place: str, folder: Path, otherwise: str) -> str:
-    """A place inside `folder` that stands for one in a folder of that name elsewhere."""
+    """`place` in another folder of the same name, as a path in `folder`; `folder`/`otherwise` if it is in none."""
     path = Path(unquote(place.removeprefix("file://")) if place.startswith("file://") else place)
     if not path.is_relative_to(folder):
         before, _, tail = str(path).rpartition(f"/{folder.name}/")

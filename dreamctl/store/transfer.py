@@ -1,7 +1,7 @@
-"""Moving runs between homes: their rows from one database to another, and which files go with them.
+"""Copying runs between homes: their rows, and the list of files that belong to them.
 
-A run is recognised in any home by its task, its seed and the time it was created. Copying it twice therefore leaves one
-run, and a copy that has got further replaces the one that is here. An id or name that another run has is changed.
+A run is recognised in any home by its task, its seed and its creation time. Copying it twice therefore leaves one run,
+and a copy that has progressed further replaces the one here. An id or name that another run has is changed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Run, Scalar,
 _CHUNK = 5000  # rows
 _EPISODE = re.compile(r"\d{6,}\.npz")
 _PROGRESS = ("env_steps", "updates", "attempt")
-_FOREIGN = ("pid", "process_started", "process_space", "scheduler_pid", "scheduler_started")  # mean nothing elsewhere
+_FOREIGN = ("pid", "process_started", "process_space", "scheduler_pid", "scheduler_started")  # not copied
 
 
 @dataclass(frozen=True)
 class Part:
-    """Which parts of a run are copied besides its records and pictures."""
+    """What to copy of a run besides its records, pictures and log."""
 
     checkpoints: bool = True
-    replay: bool = True  # with it (and checkpoints) training can go on
+    replay: bool = True  # needed, with checkpoints, to resume training
 
 
 def files(store: Access, run_id: str, part: Part) -> list[str]:
-    """The existing files of a run, as paths in its folder."""
+    """The existing files of a run that `part` covers, as paths relative to its folder."""
     with store._engine.connect() as connection:
         kept = [row.path for row in connection.execute(select(Artifact.path).where(Artifact.run_id == run_id))]
         if part.checkpoints:
@@ -45,7 +45,7 @@ def files(store: Access, run_id: str, part: Part) -> list[str]:
 
 
 def copy_records(source: Access, target: Access, run_ids: Sequence[str], sweeps: Sequence[str], part: Part) -> None:
-    """Copy runs, and sweeps with those of their members, into an empty database, all as of one moment."""
+    """Copy runs, and sweeps with those of the runs, into an empty database, from one consistent snapshot."""
     with source._engine.connect() as connection, target._write() as session:
         for table, key, chosen in (
             *((Run, Run.id, run_ids), (Sweep, Sweep.id, sweeps)),
@@ -59,7 +59,7 @@ def copy_records(source: Access, target: Access, run_ids: Sequence[str], sweeps:
 
 
 class Arrival:
-    """A run of `source` on its way to `target`: the id and name it gets there, and whether it brings anything new."""
+    """A run of `source` to enter into `target`: the id and name that it gets there, and whether it is news."""
 
     def __init__(self, source: Access, target: Access, run_id: str) -> None:
         self.source, self.target = source, target
@@ -71,7 +71,7 @@ class Arrival:
 
     @property
     def news(self) -> bool:
-        """Whether the target lacks the run, or has an earlier state of it, or lacks some of its files."""
+        """Whether the target lacks the run, or is behind, or lacks some of its files; False if it is running there."""
         here = self.known
         if here is None or here.status == "running":
             return here is None
@@ -81,10 +81,10 @@ class Arrival:
         return come > are or come == are and any(missing)
 
     def enter(self, checkpoints: Iterable[str], before_commit: Callable[[], None]) -> None:
-        """Write the run's rows in one transaction, with the checkpoints at these paths only."""
+        """Write the run's rows in one transaction, with only the checkpoints at these paths."""
         values = self.row | {"id": self.id, "name": self.name, "stop_requested": False} | dict.fromkeys(_FOREIGN)
         if self.row["status"] == "running":
-            values |= {"status": "stopped", "reason": "it was running elsewhere when it was copied"}
+            values |= {"status": "stopped", "reason": "was running elsewhere when it was copied"}
         whole = set(checkpoints)
         with self.source._engine.connect() as connection, self.target._write() as session:
             self._put(session, Run, [values])
@@ -96,7 +96,7 @@ class Arrival:
             before_commit()
 
     def _enter_evaluations(self, connection: Connection, session: Session) -> None:
-        """Those of other moments than the ones that are there; a training run's replace the one of the same step."""
+        """Add evaluations whose creation time is new; those of training replace the one of the same kind and step."""
         here = session.scalars(select(Evaluation).where(Evaluation.run_id == self.id)).all()
         moments = {each.created_at for each in here}
         for rows in _chunks(connection, Evaluation, Evaluation.run_id == self.row["id"]):
@@ -109,7 +109,7 @@ class Arrival:
                 )
 
     def _put(self, session: Session, table: Any, rows: list[dict[str, Any]]) -> None:
-        """Insert rows, or change those of the same key."""
+        """Insert rows; overwrite those with the same key."""
         if rows:
             columns = table.__table__.columns
             keys = [column.name for column in columns if column.primary_key]
@@ -118,7 +118,7 @@ class Arrival:
             session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
     def _known(self) -> Run | None:
-        """The same run, if it is there already, perhaps under an id that was changed."""
+        """The same run in the target, perhaps under another id; None if it is not there."""
         same = (Run.created_at == self.row["created_at"], Run.task == self.row["task"], Run.seed == self.row["seed"])
         with Session(self.target._engine) as session:
             found = session.scalars(select(Run).where(*same)).all()
@@ -133,9 +133,9 @@ class Arrival:
 
 
 def enter_sweep(source: Access, target: Access, sweep: Sweep, ids: dict[str, str]) -> str:
-    """Put a sweep with those of its runs that are in `ids` (their ids here) into a home; returns its name there.
+    """Copy a sweep into a home; returns its name there. ids: {run id in source: in target} of the members to enter.
 
-    The same sweep (of that plan, made at that moment) gets the runs that it lacks.
+    If the target has the sweep already (same plan and creation time), it gets the members that it lacks.
     """
     with Session(target._engine) as session:
         then = session.scalars(select(Sweep).where(Sweep.created_at == sweep.created_at))
@@ -157,7 +157,7 @@ def enter_sweep(source: Access, target: Access, sweep: Sweep, ids: dict[str, str
 
 
 def free_name(store: Access, column: Any, name: str) -> str:
-    """A name, or with -2, -3, ... if it is taken."""
+    """The name, with -2, -3, ... appended if it is taken."""
     with store._engine.connect() as connection:
         for number in range(1, 1_000_000):
             wanted = name if number == 1 else f"{name[:190]}-{number}"
@@ -167,7 +167,7 @@ def free_name(store: Access, column: Any, name: str) -> str:
 
 
 def _chunks(connection: Connection, table: Any, condition: Any) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a table that fit, so many at a time."""
+    """The rows of a table that match, in chunks."""
     result = connection.execution_options(yield_per=_CHUNK).execute(select(table.__table__).where(condition))
     for rows in result.mappings().partitions(_CHUNK):
         yield [dict(row) for row in rows]

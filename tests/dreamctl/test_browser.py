@@ -132,7 +132,7 @@ def test_a_host_that_others_reach_is_warned_of(store):
     """The address does not exist here, so nothing is served; the check comes before anything is started."""
     submit(store, spec())
     refused = cli("ui", "--host", "192.0.2.1", home=store.home)
-    assert refused.returncode == 2 and "192.0.2.1 is no address of this machine" in refused.stderr
+    assert refused.returncode == 2 and "192.0.2.1 is not an address of this machine" in refused.stderr
 
 
 def test_the_names_that_a_server_answers_to():
@@ -147,5 +147,5 @@ def test_the_next_free_port():
     with socket.create_server((LOCAL, 0)) as taken:
         port = taken.getsockname()[1]
         assert port < free_port(LOCAL, port) < port + 100
-    with pytest.raises(BadInput, match="no address of this machine"):
+    with pytest.raises(BadInput, match="not an address of this machine"):
         free_port("192.0.2.1", 5000)

@@ -281,12 +281,12 @@ def test_a_checkpoint_that_is_not_what_is_on_record_is_left_out(origin, tmp_path
 def test_what_cannot_be_done_is_one_line(origin, tar, tmp_path):
     store, run = origin
     for arguments, message in (
-        (["export", run.name, tar, "--home", store.home], "is there already"),
+        (["export", run.name, tar, "--home", store.home], "exists already"),
         (["export", "nothing", tmp_path / "x.tar", "--home", store.home], "no run 'nothing'"),
         (["export", run.name, tmp_path / "none" / "x.tar", "--home", store.home], "cannot write"),
-        (["import", tmp_path / "none.tar", "--home", tmp_path / "h"], "there is no"),
+        (["import", tmp_path / "none.tar", "--home", tmp_path / "h"], "none.tar does not exist"),
         (["import", tmp_path, "--home", tmp_path / "h"], "there is no run database in"),
-        (["import", store.home, "--home", store.home], "is this home itself"),
+        (["import", store.home, "--home", store.home], "is the home to import into"),
     ):
         done = cli(*arguments)
         assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
