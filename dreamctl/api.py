@@ -5,8 +5,8 @@
     home = Home("runs")
     home.runs().groupby(["method", "horizon"]).score.mean()
 
-It only reads, and says the same as the commands: both call the same functions. Errors that a user can do something
-about are `dreamctl.errors.DreamctlError`.
+It only reads, and gives the same results as the commands, because both call the same functions. Errors that the user
+can act on are `dreamctl.errors.DreamctlError`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TIMES = ("created_at", "started_at", "finished_at")
 
 
 class Home:
-    """A home and what is stored in it: by its folder, else DREAMCTL_HOME, else runs/. Raises `HomeError`."""
+    """The runs of a home: of the given folder, else of DREAMCTL_HOME, else of runs/. Raises `HomeError`."""
 
     def __init__(self, path: str | Path | None = None) -> None:
         self._store: Store = open_store(path, create=False)
@@ -49,16 +49,16 @@ class Home:
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The folder of the home."""
         return self._store.home
 
     def __repr__(self) -> str:
         return f"Home({str(self.path)!r})"
 
     def runs(self, *where: str) -> DataFrame:
-        """A row for each run, oldest first: how it stands, its score, and every field of its config as a column.
+        """A row for each run, oldest first, with columns for its status, its score and every field of its config.
 
-        where: conditions such as "task=walker_walk" or "horizon=10,20"; a run has to fit all of them. Times are UTC.
+        where: conditions such as "task=walker_walk" or "horizon=10,20"; runs must meet all of them. Times are in UTC.
         Raises `BadInput` for an unknown field.
         """
         import pandas as pd
@@ -76,9 +76,9 @@ class Home:
         return table
 
     def metrics(self, run: str, names: Sequence[str] | None = None) -> DataFrame:
-        """A column for each metric of a run, indexed by environment steps; NaN where one was not logged.
+        """A column for each metric of a run, indexed by environment steps; NaN where it was not recorded.
 
-        run: id, name or an unambiguous beginning of either; names: all by default (`dreamctl show RUN` lists them).
+        run: id or name, or an unambiguous prefix; names: all by default (`dreamctl show RUN` lists them).
         Raises `UnknownRun`, and `BadInput` for a metric that the run does not have.
         """
         import pandas as pd
@@ -95,9 +95,9 @@ class Home:
         return pd.DataFrame(columns).sort_index().rename_axis("env_steps")
 
     def evaluations(self, *where: str) -> DataFrame:
-        """A row for each evaluation of the runs that fit `where` (see `runs`): mean and std over its episodes, returns.
+        """A row for each evaluation of the runs that meet `where` (see `runs`): mean, std and list of its returns.
 
-        kind: 'training', 'final', or 'manual' for those of `dreamctl eval`.
+        kind: 'training', 'final', or 'manual' (from `dreamctl eval`).
         """
         import pandas as pd
 
@@ -113,12 +113,11 @@ class Home:
     def curves(
         self, *where: str, by: Sequence[str] = ("task", "method", "objective"), width: int | None = None
     ) -> DataFrame:
-        """Learning curves: for each group of runs mean and population std over seeds in bins of environment steps.
+        """Learning curves: mean and population std over seeds, in bins of environment steps, a row per group and bin.
 
-        by: fields of runs or of their configs that make groups; the runs of one differ in their seeds alone. width: of
-        a bin, environment steps, the figures' by default. A row for each group and bin, with the right edge of the bin
-        (env_steps) and how many seeds have come to it. Forks are left out. Raises `BadInput` when nothing has been
-        evaluated, and for groups that mix settings.
+        by: fields of runs or of their configs to group by; runs of one group may differ only in their seeds. width: bin
+        width in environment steps; default: as in the figures. Columns: `by`, env_steps (right edge of the bin), mean,
+        std, seeds. Forks are left out. Raises `BadInput` if no run has been evaluated or a group mixes settings.
         """
         import pandas as pd
 
@@ -135,7 +134,7 @@ class Home:
         rows = []
         for values, runs in groups.items():
             cells.must_agree(runs, "group")
-            seeds = {run.seed: run for run in runs}  # of one that was done twice that which came further
+            seeds = {run.seed: run for run in runs}  # of two equal runs the longer
             points = curves.evaluations(self._store, list(seeds.values()))
             curve = curves.aggregate([own for own in points.values() if len(own[0])], width, late)
             rows += [(*values, *point) for point in zip(*(column.tolist() for column in curve), strict=True)]
@@ -148,9 +147,9 @@ class Home:
         at: int | None = None,
         against: str | None = None,
     ) -> DataFrame:
-        """Groups of runs but forks, best first, with what `dreamctl compare` prints of them. Raises `BadInput`.
+        """A row for each group of runs, best first, with what `dreamctl compare` prints. Raises `BadInput`.
 
-        Mean and difference are returns, the IQM is of returns / 1000; intervals are pairs.
+        Mean and difference are in returns, the IQM is in returns / 1000; intervals are pairs. Forks are left out.
         """
         import pandas as pd
 
@@ -176,7 +175,7 @@ class Home:
         until: int | None = None,
         where: Sequence[str] = (),
     ) -> Figure:
-        """A figure of the paper from stored runs ("figure4"), as `dreamctl plot` draws it. Raises `BadInput`."""
+        """A figure of the paper, such as "figure4", as `dreamctl plot` draws it. Raises `BadInput`."""
         from dreamctl.results import draw
         from dreamctl.results.cells import Choice
 
@@ -193,9 +192,9 @@ class Home:
         return claims.judge(claims.gather(self._store, Choice(preset=preset, sweep=sweep, until=until)))
 
     def agent(self, run: str, checkpoint: str = "latest", device: str = "cpu") -> Agent:
-        """The agent of a run's checkpoint ('latest', 'best' or environment steps), to act with.
+        """The agent in a run's checkpoint ('latest', 'best' or its environment steps).
 
-        Raises `UnknownRun`, and `BadInput` without such a checkpoint or with a damaged one.
+        Raises `UnknownRun`, and `BadInput` if the checkpoint is missing or damaged.
         """
         from agent import training
         from agent.checkpoints import CheckpointError
@@ -216,9 +215,9 @@ class Home:
 
 
 class Agent:
-    """A trained agent: called with an image it gives the action, without noise; it remembers the episode so far.
+    """A trained agent. Call it with an image to get its action, without noise; it remembers the episode so far.
 
-    model: the agent itself (world model, behaviour). environment: the task that it was trained on.
+    model: the networks (world model and behaviour). environment: the task that it was trained on.
     """
 
     def __init__(self, model: Dreamer, environment: Environment) -> None:
@@ -226,7 +225,7 @@ class Agent:
         self.reset()
 
     def reset(self, seed: int = 0) -> None:
-        """Begin an episode: forget what was seen. seed: of the noise of the model states."""
+        """Begin a new episode. seed: of the samples of the model states."""
         from agent import seeds
 
         self._policy = self.model.policy(seeds.torch_generator(self.model.device, seed, "evaluation policy"))
@@ -236,14 +235,14 @@ class Agent:
         return self._policy(image)
 
     def play(self, seed: int = 0, index: int = 0) -> Episode:
-        """A whole episode, its images, actions and rewards: number `index` of those that `dreamctl eval` plays."""
+        """Play a whole episode, the one that `dreamctl eval` plays as number `index`: images, actions and rewards."""
         from agent.rollout import evaluation_episode
 
         return evaluation_episode(self.model, self.environment, seed, index)
 
 
 def _value(run: Run, key: str) -> Any:
-    """What a run has in a field, its own or its config's. Raises `BadInput`."""
+    """The value of a field of a run or of its config. Raises `BadInput`."""
     if key in _COLUMNS:
         return getattr(run, key)
     if key not in run.config:

@@ -1,1 +1,1 @@
-"""What reads runs: curves, statistics, figures."""
+"""Reads runs: curves, statistics, figures, the paper's claims, the report."""

@@ -1,4 +1,4 @@
-"""Which stored runs a figure is drawn from: those with the configs of its sweep, however they were started."""
+"""Which stored runs a figure is drawn from: those with the configs of its sweep, no matter how they were started."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import BUILT_IN, Request
 from dreamctl.store import Run, Store, where
 
-# Settings of a run's length and evaluations, which do not change what it learns.
+# Config fields that do not change what a run learns: its length, evaluations and checkpoints.
 WATCHING = {"steps", "eval_every", "eval_episodes", "final_episodes", "checkpoint_every"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user wants to see; None: all. until: environment steps; width: of a bin, environment steps."""
+    """What to draw or compare; None: everything. until: last environment step; width: of a bin, environment steps."""
 
     preset: str | None = None
     tasks: tuple[str, ...] | None = None
@@ -31,15 +31,15 @@ class Choice:
     published: bool = True
     show_seeds: bool = False
     where: tuple[str, ...] = ()  # "FIELD=VALUE", as `store.where` takes it
-    complete: bool = False  # only runs as long as was asked for
-    version: str = "camera-ready"  # of the paper, that published scores are of
-    x: str = "steps"  # what learning curves are drawn over: steps, updates or hours
+    complete: bool = False  # only runs that have reached the wanted length
+    version: str = "camera-ready"  # of the paper, for published scores
+    x: str = "steps"  # x-axis of learning curves: steps, updates or hours
 
 
 @dataclass(frozen=True)
 class Found:
-    """A figure's runs: by (task, values of its axes) those of several seeds; what to say of them; how long they are to
-    be, environment steps."""
+    """The runs of a figure. runs: {(task, *values of the axes): one run per seed}; notes: remarks for the user;
+    wanted: the length that runs should have, in environment steps."""
 
     runs: Mapping[tuple[Any, ...], list[Run]]
     notes: list[str]
@@ -47,14 +47,14 @@ class Found:
 
 
 def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Sequence[str] | None = None) -> Found:
-    """The runs of the built-in sweep `name`, told apart by the config fields `axes`.
+    """The runs of the built-in sweep `name`, grouped by task and the config fields `axes`.
 
-    tasks: those of the figure, if it does not show all of the sweep's. Without `choice.seeds` those of the sweep are
-    missed where they are not stored, but all that are stored are drawn. With `choice.sweep` the runs are those of that
-    sweep, whatever their other settings. Raises `BadInput` when there is none.
+    tasks: those of the figure, if it does not show all of the sweep's. Without `choice.seeds`, all stored seeds are
+    used, and those of the sweep that are not stored are noted as missing. With `choice.sweep`, the runs are those of
+    that sweep instead, whatever their other settings. Raises `BadInput` if there is none.
     """
     if choice.methods and len(choice.methods) > 1 and "method" not in axes:
-        raise BadInput(f"this figure is of one method, not of {', '.join(choice.methods)}: choose one")
+        raise BadInput(f"this figure shows one method: choose one of {', '.join(choice.methods)}")
     if choice.sweep is not None:
         return _of_sweep(store, axes, choice, tasks)
     stored = _evaluated([run for run in store.runs() if run.parent is None], choice)
@@ -75,15 +75,15 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
     command = _command(name, preset, missing, choice)
     if not any(found.values()):
         shipped = "" if store.read_only or store.count() else " (or add --recorded: runs that come with dreamctl)"
-        raise BadInput(f"no stored run fits this figure: {command}{shipped}")
+        raise BadInput(f"no stored run fits this figure; train some with: {command}{shipped}")
     notes = [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
     return Found(found, notes + short([run for runs in found.values() for run in runs], wanted=wanted), int(wanted))
 
 
 def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence[str] | None) -> Found:
-    """The runs of the user's sweep; only those of the figure's tasks, if the sweep has them all.
+    """The runs of the user's sweep; only those of the figure's tasks if the sweep has all of these tasks.
 
-    `BadInput` when those of one line differ in more than their seeds.
+    Raises `BadInput` if there is none, or if the runs of one line differ in more than their seeds.
     """
     sweep = store.find_sweep(choice.sweep or "")
     members = [
@@ -116,22 +116,22 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
 
 
 def _evaluated(runs: Sequence[Run], choice: Choice) -> list[Run]:
-    """Of a run that was done twice the one that came further is last."""
+    """The evaluated runs that fit the choice, by environment steps, so that of two equal runs the longer comes last."""
     chosen = where.fit(runs, where.parse(choice.where))
     fit = [run for run in chosen if run.score is not None and (choice.seeds is None or run.seed in choice.seeds)]
     return sorted(fit, key=lambda run: run.env_steps)
 
 
 def come(run: Run) -> int:
-    """How many environment steps a run has come; a finished one all that it was to."""
+    """How many environment steps a run has done; a finished run counts with its full length."""
     return run.steps if run.status == "finished" else run.env_steps
 
 
 def must_agree(runs: Sequence[Run], what: str = "line") -> None:
-    """Raises `BadInput` when the runs of one line, point or group differ in more than their seeds."""
+    """Raises `BadInput` if the runs of one line, point or group differ in more than their seeds."""
     if len({str(fork(run)) for run in runs}) > 1:
         raise BadInput(
-            f"runs of one {what} were forked at different environment steps, or only some of them: name some"
+            f"runs of one {what} were forked at different environment steps, or not all are forks: name the runs to use"
         )
     differ = {k for run in runs for k in run.config if run.config[k] != runs[0].config.get(k)} - WATCHING
     keys = sorted(differ, key=lambda key: (key not in ("method", "objective"), key))
@@ -143,22 +143,22 @@ def must_agree(runs: Sequence[Run], what: str = "line") -> None:
 
 
 def fork(run: Run) -> tuple[int, Mapping[str, Any]] | None:
-    """Where a fork goes on and what it changed there, which sets its scores apart; None for other runs."""
+    """The environment step at which a fork starts, and its parent's values of changed fields; None for other runs."""
     if run.parent is None:
         return None
     return run.parent["env_steps"], {key: old for key, old in run.parent["changed"].items() if key not in WATCHING}
 
 
 def only_preset(runs: Sequence[Run]) -> str:
-    """The preset that all runs share, `paper` without any. Raises `BadInput` when there are several."""
+    """The preset that all runs share, `paper` if there are no runs. Raises `BadInput` if there are several."""
     presets = sorted({run.preset for run in runs})
     if len(presets) > 1:
-        raise BadInput(f"there are runs of the presets {', '.join(presets)}: choose one, --preset NAME")
+        raise BadInput(f"the runs have different presets ({', '.join(presets)}): choose one, --preset NAME")
     return presets[0] if presets else "paper"
 
 
 def _identity(task: str, config: Mapping[str, Any]) -> str:
-    """What two runs share that differ in their seeds alone."""
+    """A key that is equal for runs that differ only in their seeds (and in `WATCHING`)."""
     return json.dumps([task, {key: value for key, value in config.items() if key not in WATCHING}], sort_keys=True)
 
 
@@ -167,20 +167,20 @@ def _place(task: str, config: Mapping[str, Any], axes: Sequence[str]) -> tuple[A
 
 
 def short(runs: Sequence[Run], until: int | None = None, wanted: float | None = None) -> list[str]:
-    """A remark that names the runs that end before `wanted`, else before the longest of them will, or before `until`.
+    """A remark that names the runs shorter than `wanted` (default: the longest planned length), or than `until`.
 
-    None if none does.
+    An empty list if there are none. Lengths are in environment steps.
     """
     longest = min(wanted or max(run.steps for run in runs), until or math.inf)
     names = [run.name for run in runs if come(run) < longest]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     if not names:
         return []
-    return [f"not finished or shorter than {longest:,} steps, taken as far as they go: {', '.join(names[:5])}{more}"]
+    return [f"unfinished or shorter than {longest:,} steps, used as far as they go: {', '.join(names[:5])}{more}"]
 
 
 def _command(name: str, preset: str, missing: Sequence[RunSpec], choice: Choice) -> str:
-    """The command that fills what is missing."""
+    """The command that trains the missing runs."""
     tasks = sorted({cell.task for cell in missing})
     every = set(tasks) == set(BUILT_IN[name][1].tasks)
     some = "" if every else f" --tasks {','.join(tasks)}"

@@ -1,4 +1,4 @@
-"""Comparing groups of runs over the tasks that all of them have. Scores are returns / 1000 where tasks are pooled."""
+"""Comparing groups of runs over the tasks that all groups have. Pooled over tasks, scores are returns / 1000."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ PUBLISHED = "published"
 
 @dataclass
 class Group:
-    """Runs that are compared as one. scores: {task: returns of its seeds}; means and differences are returns, iqm is
-    of scores / 1000; improvement: probability that a run of it beats one of the reference."""
+    """A group of runs. scores: {task: returns, one per seed}; means and differences are in returns, the IQM is in
+    returns / 1000; improvement: probability that one of its runs beats a run of the reference."""
 
     name: str
     scores: dict[str, list[float]]
     finals: list[Final] = field(default_factory=list)
-    mean: float = 0.0  # over tasks, of the means over seeds
+    mean: float = 0.0  # over tasks of the mean over seeds
     mean_interval: Interval | None = None
-    iqm: float | None = None  # of what was published there are no single runs
+    iqm: float | None = None  # None for published scores, which are not single runs
     interval: Interval | None = None  # of the IQM
-    reference: bool = False  # whether it is the one that the others are held against
-    difference: float | None = None  # of the means, ours - the reference's
+    reference: bool = False  # whether the others are compared with this one
+    difference: float | None = None  # of the means: this group - the reference
     difference_interval: Interval | None = None
     improvement: float | None = None
     improvement_interval: Interval | None = None
-    p: float | None = None  # of the exact rank test against the reference, by Holm for the number of tests
-    differs: dict[str, list[Any]] = field(default_factory=dict)  # config fields in which the groups differ
+    p: float | None = None  # of the exact rank test against the reference, corrected by Holm's method
+    differs: dict[str, list[Any]] = field(
+        default_factory=dict
+    )  # its values of the config fields in which groups differ
 
     @property
     def runs(self) -> list[Run]:
@@ -48,24 +50,24 @@ class Group:
 
     @property
     def short(self) -> list[Final]:
-        """Scores of runs that have not come to the length that was asked for."""
+        """Scores of runs that are shorter than wanted."""
         return [final for final in self.finals if not final.complete]
 
     @property
     def values(self) -> np.ndarray:
-        """All scores."""
+        """All scores, of all tasks."""
         return np.concatenate([np.asarray(values, float) for values in self.scores.values()])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups, best first; the tasks they share and those that not all have; how many tests the p values are one of."""
+    """Groups, best first. tasks: those that all have; left_out: the others; tests: how many p is corrected for."""
 
     groups: list[Group]
     tasks: list[str]
     left_out: list[str]
     tests: int
-    source: published.Score | None = None  # one of the scores of `published`
+    source: published.Score | None = None  # a score of the group `published`, for its origin
 
 
 def compare(
@@ -76,13 +78,13 @@ def compare(
     against: str | None = None,
     complete: bool = False,
 ) -> Comparison:
-    """Groups of evaluated runs by the values of config fields, over the tasks that all have.
+    """Group evaluated runs by the config fields `by`, and compare the groups over the tasks that all of them have.
 
-    at: score after so many environment steps (the last evaluation up to there) of the runs that have come so far; else
-    the last one. complete: only runs as long as the longest. against: the group that the others are held against (the
-    beginning of its name), `published` for the published Dreamer; the best one by default: then the p values and
-    intervals allow for all pairs of groups, from which that choice picks. Raises `BadInput`, also when runs of one
-    group differ on a task in more than their seeds.
+    at: use the last evaluation up to this environment step, of the runs that have reached it; default: the last one.
+    complete: use only runs as long as the longest. against: the reference group (a prefix of its name, or `published`
+    for the published Dreamer). By default it is the best group; because that choice depends on the scores, p values
+    and intervals are then corrected for all pairs of groups. Raises `BadInput`, also if the runs of one group differ
+    on a task in more than their seeds.
     """
     for key in by:
         if key not in ("preset", "name"):
@@ -91,7 +93,9 @@ def compare(
         runs = [run for run in runs if run.env_steps >= at]
     groups = _grouped(scores.finals(store, runs, until=at, complete=complete).values(), by)
     if not groups:
-        raise BadInput("none of these runs has been evaluated" + (f" and has {at} environment steps" if at else ""))
+        raise BadInput(
+            "none of these runs has been evaluated" + (f" and has reached {at} environment steps" if at else "")
+        )
     known = {}
     if against == PUBLISHED:
         known = _published({task for group in groups for task in group.scores}, at)
@@ -101,7 +105,7 @@ def compare(
     every = {task for group in groups for task in group.scores}
     tasks = statistics.common([group.scores for group in groups])
     if not tasks:
-        raise BadInput("no task is in all of these groups: choose groups that share some, --where FIELD=VALUE")
+        raise BadInput("these groups have no task in common: choose others, --where FIELD=VALUE")
     for group in groups:
         group.scores = {task: group.scores[task] for task in tasks}
         group.finals = [final for final in group.finals if final.run.task in tasks]
@@ -120,7 +124,7 @@ def scaled(scores: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
 
 
 def _grouped(finals: Iterable[Final], by: Sequence[str]) -> list[Group]:
-    """Groups with their scores by task. Raises `BadInput` when runs of one task differ in more than their seeds."""
+    """Groups with their scores by task. Raises `BadInput` if runs of one task differ in more than their seeds."""
     members: dict[tuple[str, str], list[Final]] = {}
     for one in sorted(finals, key=lambda final: final.run.env_steps):
         members.setdefault((_name(one.run, by), one.run.task), []).append(one)
@@ -128,14 +132,14 @@ def _grouped(finals: Iterable[Final], by: Sequence[str]) -> list[Group]:
     for (name, task), same in members.items():
         must_agree([one.run for one in same], "group")
         group = groups.setdefault(name, Group(name, {}))
-        own = list({one.run.seed: one for one in same}.values())  # one that was done twice counts once
+        own = list({one.run.seed: one for one in same}.values())  # of two equal runs the longer counts
         group.scores[task] = [one.score for one in own]
         group.finals += own
     return list(groups.values())
 
 
 def _summarize(group: Group, of_runs: bool) -> None:
-    """What a group scored by itself."""
+    """Fill in mean and IQM of a group, with intervals."""
     normal = scaled(group.scores)
     group.mean = SCALE * statistics.mean(normal)
     if of_runs:
@@ -144,7 +148,7 @@ def _summarize(group: Group, of_runs: bool) -> None:
 
 
 def _test(groups: list[Group], reference: Group, chosen_by_score: bool, known: Mapping[str, published.Score]) -> int:
-    """Hold the groups against the reference; returns how many tests that is one family of."""
+    """Compare the groups with the reference; returns the number of tests that p is corrected for."""
     reference.reference = True
     others = [group for group in groups if group is not reference]
     pairs = list(itertools.combinations(groups, 2)) if chosen_by_score else [(other, reference) for other in others]
@@ -172,7 +176,7 @@ def _test(groups: list[Group], reference: Group, chosen_by_score: bool, known: M
 
 
 def _published(tasks: Iterable[str], at: int | None) -> dict[str, published.Score]:
-    """The published Dreamer on each task: its final score, or at environment steps its curve there."""
+    """The published Dreamer on each task: its final score, or that of its curve `at` an environment step."""
     if at is None:
         return {task: score for task, score in sorted(published.final("dreamer").items()) if task in tasks}
     found = {}
@@ -188,7 +192,7 @@ def _times(interval: Interval | None) -> Interval | None:
 
 
 def _reference(groups: Sequence[Group], against: str | None) -> Group:
-    """The group that the others are held against. Raises `BadInput`."""
+    """The group with which the others are compared. Raises `BadInput`."""
     if against is None:
         return groups[0]
     exact = [group for group in groups if group.name == against]
@@ -204,7 +208,7 @@ def _name(run: Run, by: Sequence[str]) -> str:
 
 
 def _differences(groups: Sequence[Group]) -> None:
-    """Note in each group the values of the config fields that are not the same in all groups."""
+    """Fill in each group's values of the config fields that differ between groups."""
     configs = [[run.config for run in group.runs] for group in groups if group.runs]
     keys = sorted({key for group in configs for config in group for key in config} - WATCHING)
     for key in keys:

@@ -1,4 +1,4 @@
-"""What runs cost: hours of a device per million environment steps, and hours spent."""
+"""What runs cost: device hours per million environment steps, and hours spent."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dreamctl.store import Point, Run, Store
 
 # Hours per 1e6 environment steps on one V100, without parallelization (Section 5, "Implementation").
 PAPER = {"dreamer": 10.0, "planet": 17.0, "d4pg": 24.0}
-RATE = "time/env_steps_per_second"  # mean since the attempt began, recorded with every episode
-_PAUSE = 3  # so many times as long as the rate lets expect: between two points the run was not at work
+RATE = "time/env_steps_per_second"  # recorded with every episode: the mean since the attempt began
+_PAUSE = 3  # if the time between two points is this many times what the rate implies, the run was not at work
 
 
 def forked_at(run: Run) -> int:
-    """Environment steps that a fork did not take itself."""
+    """The environment step at which a fork started; 0 for other runs."""
     return run.parent["env_steps"] if run.parent else 0
 
 
@@ -23,7 +23,7 @@ def hours_per_million(rate: float | None) -> float | None:
 
 
 def rates(store: Store, runs: Iterable[Run]) -> dict[str, float]:
-    """Environment steps per second at work of each run that has a record of it, over all its attempts."""
+    """{run id: environment steps per second of work, over all attempts} of the runs that have recorded it."""
     found = {}
     for run in runs:
         points = store.scalars(run.id, RATE)
@@ -34,10 +34,10 @@ def rates(store: Store, runs: Iterable[Run]) -> dict[str, float]:
 
 
 def at_work(points: Sequence[Point], run: Run) -> list[float]:
-    """Seconds of work that a run had taken by each of its points of `RATE`, the sum over all its attempts.
+    """Seconds of work by each of a run's points of `RATE`, summed over all attempts.
 
-    It is the time between two recorded points or, where an attempt ended between them, what the next one's rate makes
-    of their steps. Neither the time between attempts is in it nor work that was lost with a killed one and done again.
+    Between two points it is the time that passed or, if an attempt ended between them, their steps divided by the rate
+    of the later one. So neither pauses between attempts count, nor work that was lost in a crash and repeated.
     """
     spent, seconds = [], 0.0
     step, clock = forked_at(run), None

@@ -1,6 +1,6 @@
 """Learning curves: evaluation return over environment steps, averaged over seeds as in the paper.
 
-Per seed the mean of the evaluations in each trailing bin, then mean and population standard deviation over seeds.
+First the mean of each seed's evaluations in every trailing bin, then mean and population standard deviation over seeds.
 Only evaluations count, never returns of training episodes, which carry exploration noise.
 """
 
@@ -16,12 +16,12 @@ from dreamctl.results import costs
 from dreamctl.store import Run, Store
 
 _BIN = 100_000  # environment steps, the paper's
-_BINS = 20  # at least so many over a run
+_BINS = 20  # at least this many per run
 
 
 class Curve(NamedTuple):
-    """steps: [K] environment steps, the right edges of the bins (of the last one, where it was last evaluated);
-    mean, std: [K] over seeds; seeds: [K] how many."""
+    """steps: [K] right edges of the bins in environment steps (of the last bin: the last evaluation); mean, std: [K]
+    over seeds; seeds: [K] their number."""
 
     steps: np.ndarray
     mean: np.ndarray
@@ -33,9 +33,9 @@ Points = tuple[np.ndarray, np.ndarray]  # environment steps [K] and mean returns
 
 
 def evaluations(store: Store, runs: Sequence[Run], until: int | None = None) -> dict[str, Points]:
-    """{run id: its evaluations during and at the end of training}, in the order of their steps.
+    """{run id: its evaluations during and at the end of training}, ordered by step, one per step.
 
-    One for each step: of two the later, which is the one at the end. until: the last environment step of interest.
+    Of two at the same step the later counts, which is the final one. until: the last environment step to include.
     """
     points: dict[str, dict[int, float]] = {run.id: {} for run in runs}
     for run_id, env_steps, mean in store.returns([run.id for run in runs]):
@@ -48,13 +48,13 @@ def evaluations(store: Store, runs: Sequence[Run], until: int | None = None) -> 
 
 
 def progress(store: Store, run: Run, what: str) -> Points:
-    """A run's environment steps [K], rising, and how many `updates` or `hours` of work it had taken by then [K].
+    """Environment steps of a run, rising [K], and the `updates` or `hours` that it had taken by each of them [K].
 
-    Hours are those at work, see `costs.at_work`.
+    Hours are hours of work, see `costs.at_work`. Raises `BadInput` if they were not recorded.
     """
     points = store.scalars(run.id, "train/updates" if what == "updates" else costs.RATE)
     if not points:
-        raise BadInput(f"{run.name} has no record of its {what}: --x steps")
+        raise BadInput(f"{run.name} has no record of its {what}: use --x steps")
     if what == "updates":
         values = [run.parent["updates"] if run.parent else 0, *(point.value for point in points)]
     else:
@@ -63,7 +63,7 @@ def progress(store: Store, run: Run, what: str) -> Points:
 
 
 def random_return(store: Store, runs: Sequence[Run]) -> float | None:
-    """Mean return of the runs' seed episodes, which a random policy played; None when there is none."""
+    """Mean return of the runs' seed episodes, which a random policy plays; None if none is recorded."""
     values = [
         point.value
         for run in runs
@@ -74,9 +74,9 @@ def random_return(store: Store, runs: Sequence[Run]) -> float | None:
 
 
 def bin_width(runs: Sequence[Run]) -> int:
-    """Environment steps of a bin, one for a figure: the paper's 1e5, narrower for short runs.
+    """The bin width of a figure in environment steps: the paper's 1e5, less for short runs.
 
-    Never below the distance of evaluations.
+    It is never less than the distance between evaluations.
     """
     shortest = min(run.steps for run in runs)
     finest = max(run.config["eval_every"] for run in runs)
@@ -84,14 +84,14 @@ def bin_width(runs: Sequence[Run]) -> int:
 
 
 def tolerance(runs: Sequence[Run]) -> int:
-    """How many environment steps an evaluation may come behind the one it was due at: it waits for an episode's end."""
+    """How many environment steps late an evaluation may be: it waits for the end of an episode."""
     return max(run.config["episode_length"] for run in runs) - 1
 
 
 def aggregate(points: Sequence[Points], width: int, late: int = 0) -> Curve:
     """One curve from several seeds' (steps, returns); bin k holds the steps in ((k - 1) width, k width].
 
-    late: environment steps by which an evaluation may be late and still belong to the bin it was due in.
+    late: environment steps by which an evaluation may be late and still count in the bin in which it was due.
     """
     per_seed = []
     for steps, values in points:

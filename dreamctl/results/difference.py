@@ -1,4 +1,4 @@
-"""What sets two runs apart: first what they were told to do, then where they ran, then what came of it."""
+"""The differences between two runs: their settings, where they ran and what came of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RESULT = ("status", "reason", "env_steps", "updates", "score", "best_score", "t
 
 
 def differences(one: Run, other: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
-    """{"config": {key: (one's, other's)}, "origin": ..., "result": ...}, only of what differs."""
+    """{"config": {key: (one's, other's)}, "origin": ..., "result": ...}, with only the keys that differ."""
     ours, theirs = ({name: getattr(run, name) for name in _WHAT} | run.config for run in (one, other))
     before, after = (
         {name: getattr(run, name) for name in _WHERE}

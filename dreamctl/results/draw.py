@@ -16,13 +16,13 @@ FORMATS = ("png", "pdf", "svg")
 
 
 def draw(store: Store, name: str, choice: Choice, folder: Path, formats: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Draw a figure of the paper into FOLDER/NAME.*; returns the files and remarks. Raises `BadInput`."""
+    """Draw a figure of the paper as FOLDER/NAME.*; returns the files and remarks. Raises `BadInput`."""
     drawn = make(store, name, choice)
     return paper.save(drawn, folder / name, formats), drawn.notes
 
 
 def make(store: Store, name: str, choice: Choice) -> paper.Drawn:
-    """A figure of the paper, with the table of what it shows and remarks. Raises `BadInput`."""
+    """A figure of the paper, with a table of its data and remarks. Raises `BadInput`."""
     if name not in FIGURES:
         raise BadInput(f"unknown figure {name!r}{nearest(name, FIGURES)}; figures: {', '.join(FIGURES)}")
     if name == "figure2":
@@ -33,6 +33,6 @@ def make(store: Store, name: str, choice: Choice) -> paper.Drawn:
 
 
 def draw_published(folder: Path, formats: Sequence[str], version: str) -> dict[str, list[Path]]:
-    """Draw what was published: Figure 6 and the curves of the released Dreamer; returns the files of each."""
+    """Draw published scores: Figure 6 and the curves of the released Dreamer; returns the files of each figure."""
     published.check(version)
     return {name: paper.save(make(version), folder / name, formats) for name, make in paper.PUBLISHED.items()}

@@ -1,7 +1,7 @@
-"""Published scores: of Dreamer, its baselines and others, each with its version, steps, inputs and source.
+"""Published scores of Dreamer, its baselines and other methods, each with version, steps, inputs and source.
 
-The numbers are in data/published.csv. The submission gives means over tasks alone; scores by task are those of the
-camera-ready, which also has other lengths of training.
+The numbers are in data/published.csv. The submission gives only means over tasks; scores by task come from the
+camera-ready, whose training lengths differ.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dreamctl.errors import BadInput
 from dreamctl.results.curves import Curve
 
 SUBMISSION, CAMERA_READY = "submission", "camera-ready"
-RELEASED = "released code, 2021"  # its curves, no version of the paper
+RELEASED = "released code, 2021"  # source of the curves, not a version of the paper
 VERSIONS = (SUBMISSION, CAMERA_READY)
-_MEAN = "mean"  # the task of a mean over tasks
+_MEAN = "mean"  # stands for the task of a mean over tasks
 _TASSA = "paper-v3-table (Tassa et al. 2018)"
 
-# The sources of final scores by task, by method: the camera-ready's tables and the authors' baseline files. Those of
-# D4PG and A3C are Tassa et al.'s, which both versions cite.
+# Sources of the final scores by task: the camera-ready's tables and the authors' baseline files. The scores of D4PG and
+# A3C are from Tassa et al., whom both versions cite.
 _FINAL = {
     "dreamer": "paper-v3-table",
     "planet": "paper-v3-table",
@@ -31,15 +31,15 @@ _FINAL = {
     "a3c": _TASSA,
     "slac": "official-baselines-2021 (Lee et al. 2019)",
 }
-_BOTH = ("d4pg", "a3c", "slac")  # what is not a version's own
-_STEPS = {"d4pg": 1_000_000_000, "a3c": None}  # environment steps by the submission, which says nothing of A3C's
+_BOTH = ("d4pg", "a3c", "slac")  # methods whose scores are the same in both versions
+_STEPS = {"d4pg": 1_000_000_000, "a3c": None}  # environment steps according to the submission; it gives none for A3C
 _INPUTS = {"a3c": "states"}  # the others see pixels
 CURVES = "official-scores-2021"
 _NAMES = {"dreamer": "Dreamer", "planet": "PlaNet", "d4pg": "D4PG", "a3c": "A3C", "slac": "SLAC"}
 
 
 class Score(NamedTuple):
-    """A mean return over seeds; env_steps, std and seeds are None where the source does not say."""
+    """A mean return over seeds; env_steps, std and seeds are None if the source does not give them."""
 
     task: str
     method: str
@@ -52,7 +52,7 @@ class Score(NamedTuple):
 
     @property
     def inputs(self) -> str:
-        """What the method sees."""
+        """What the method observes: pixels or states."""
         return _INPUTS.get(self.method, "pixels")
 
     @property
@@ -99,7 +99,7 @@ def scores() -> tuple[Score, ...]:
 
 
 def final(method: str, version: str = CAMERA_READY) -> dict[str, Score]:
-    """{task: final score} of a method in a version, for the tasks that it was published for; maybe none."""
+    """{task: final score} of a method in a version of the paper; empty if it has none by task. Raises `BadInput`."""
     check(version)
     if version == SUBMISSION and method not in _BOTH:
         return {}
@@ -110,7 +110,7 @@ def final(method: str, version: str = CAMERA_READY) -> dict[str, Score]:
 
 
 def average(method: str, version: str = CAMERA_READY) -> Score | None:
-    """A method's mean over its tasks: as the submission states it, of the camera-ready from its scores by task."""
+    """A method's mean over tasks: as stated in the submission, or computed from the camera-ready's scores by task."""
     by_task = final(method, version)
     if version == SUBMISSION:
         stated = [s for s in scores() if (s.task, s.method, s.version) == (_MEAN, method, SUBMISSION)]
@@ -123,7 +123,7 @@ def average(method: str, version: str = CAMERA_READY) -> Score | None:
 
 
 def curve(task: str) -> Curve:
-    """The released Dreamer's curve (2021); five seeds, of some tasks fewer in the last third."""
+    """The curve of the released Dreamer (2021): five seeds, on some tasks fewer in the last third."""
     points = [s for s in scores() if s.task == task and s.source == CURVES]
     points.sort(key=lambda score: score.env_steps or 0)
     return Curve(
@@ -135,7 +135,7 @@ def curve(task: str) -> Curve:
 
 
 def at(task: str, env_steps: int) -> Score | None:
-    """The released Dreamer's score at environment steps, between the points of its curve; None outside of it."""
+    """The released Dreamer's score at an environment step, interpolated on its curve; None outside the curve."""
     points = curve(task)
     if not len(points.steps) or not points.steps[0] <= env_steps <= points.steps[-1]:
         return None
@@ -145,6 +145,6 @@ def at(task: str, env_steps: int) -> Score | None:
 
 
 def check(version: str) -> None:
-    """Raises `BadInput` for what is no version of the paper."""
+    """Raises `BadInput` if `version` is not one of `VERSIONS`."""
     if version not in VERSIONS:
         raise BadInput(f"--version is {' or '.join(VERSIONS)}, not {version!r}")

@@ -1,4 +1,4 @@
-"""After how many environment steps and hours at work runs reach a score."""
+"""How many environment steps and hours of work runs need to reach a score."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dreamctl.store import Run, Store
 
 
 class Reach(NamedTuple):
-    """Of a task's runs: how many reached the score, the median steps and hours to it, None where fewer than half did.
+    """Of a task's runs: how many reached the score, and the median steps and hours to it.
 
-    hours are also None where a run has no record of its work.
+    Both are None if fewer than half of the runs reached it; hours also if a run has no record of its work.
     """
 
     task: str
@@ -27,9 +27,10 @@ class Reach(NamedTuple):
 
 
 def groups(store: Store, finals: Sequence[Final], score: float, until: int | None = None) -> list[Reach]:
-    """For each task of the runs, in order. A run has reached a score with the first trailing bin whose mean is no less.
+    """For each task, by name. A run reaches a score with the first trailing bin whose mean is at least that score.
 
-    The bins are those of learning curves, so that one lucky evaluation does not count.
+    The bins are those of learning curves, so a single lucky evaluation does not count. until: the last environment
+    step to include.
     """
     runs = [final.run for final in finals]
     if not runs:
@@ -61,6 +62,6 @@ def _hours(store: Store, run: Run, env_steps: float) -> float:
 
 
 def _median(values: Sequence[float]) -> float | None:
-    """The median; None where it is infinite or not known."""
+    """The median; None if it is infinite or unknown."""
     middle = float(np.median(values)) if np.isfinite(values).sum() * 2 > len(values) else np.inf
     return middle if np.isfinite(middle) else None

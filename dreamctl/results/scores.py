@@ -1,4 +1,4 @@
-"""Final scores: of which run, after how many environment steps, and whether that is the length that was asked for."""
+"""Final scores of runs, with the environment steps that they belong to and whether the run is as long as wanted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dreamctl.store import Run, Store
 
 
 class Final(NamedTuple):
-    """A run's last evaluation: mean return, its environment steps, those that were asked for, whether it got there."""
+    """A run's last evaluation: mean return, its environment steps, those wanted, and whether the run reached them."""
 
     run: Run
     score: float
@@ -23,14 +23,14 @@ class Final(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """Final scores of several seeds: mean and population std of the scores; the least environment steps of them."""
+    """Final scores of several seeds: mean and population std; env_steps: the least of theirs."""
 
     mean: float
     std: float
     seeds: int
     env_steps: int
     complete: bool
-    status: str  # "final", or how the runs that are shorter stand: "failed", "running", "failed/running"
+    status: str  # "final", or the status of the shorter runs: "failed", "running", "failed/running"
 
 
 def finals(
@@ -42,8 +42,8 @@ def finals(
 ) -> dict[str, Final]:
     """{run id: final score} of the runs that have been evaluated.
 
-    wanted: the environment steps that were asked for, else those of the longest run. until: the last evaluation up to
-    these environment steps, which are what is asked for if they are fewer. complete: only runs that came so far.
+    wanted: the environment steps that runs should have; default: those of the longest run. until: take the last
+    evaluation up to this environment step, and want no more than that. complete: only runs that reached that length.
     """
     if not runs:
         return {}
@@ -60,7 +60,7 @@ def finals(
 
 
 def cell(finals: Sequence[Final]) -> Cell | None:
-    """What several seeds scored; None without any."""
+    """The scores of several seeds in one; None without any."""
     if not finals:
         return None
     values = [final.score for final in finals]

@@ -1,4 +1,4 @@
-"""Runs that a user points at: by name, or by what they are."""
+"""The runs that a user selects, by name or by their properties."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dreamctl.store import Run, Store, where
 
 
 def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool = False) -> list[Run]:
-    """The runs of those names, or all, that fit the choice. Raises `BadInput` for none, `UnknownRun`.
+    """The named runs, or all, that fit the choice. Raises `BadInput` if there is none, `UnknownRun`.
 
-    Without names they must be of one preset, unless `mixed`, and forks are left out.
+    Without names, forks are left out, and the runs must have one preset unless `mixed`.
     """
     if references:
         runs = [store.find(reference) for reference in references]
@@ -22,20 +22,20 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
         runs = [run for run in store.runs() if run.parent is None]
     wanted = [run for run in where.fit(runs, where.parse(choice.where)) if _fits(run, choice)]
     if not wanted:
-        some = "like that " if runs else ""
-        raise BadInput(f"no run {some}in {store.home}: dreamctl ls lists them")
+        some = "matching " if runs else ""
+        raise BadInput(f"no {some}run in {store.home}: dreamctl ls lists the runs")
     if not references and not mixed:
         only_preset(wanted)
     return wanted
 
 
 def remarks(runs: Sequence[Run], until: int | None = None) -> list[str]:
-    """Of runs that are drawn or compared: which are left out for want of an evaluation, which end early."""
+    """Remarks on runs to draw or compare: which are not evaluated yet, and which are shorter than the others."""
     return waiting(runs) + short([run for run in runs if run.score is not None], until)
 
 
 def waiting(runs: Sequence[Run]) -> list[str]:
-    """A remark that names the runs without an evaluation; none if all have one."""
+    """A remark that names the runs without an evaluation; an empty list if all have one."""
     names = [run.name for run in runs if run.score is None]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return [f"not evaluated yet and left out: {', '.join(names[:5])}{more}"] if names else []

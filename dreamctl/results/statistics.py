@@ -1,9 +1,8 @@
 """Statistics of scores over tasks and seeds: means, the interquartile mean, the probability of improvement.
 
-Scores: {task: scores of its seeds}, each between 0 and 1 (returns / 1000); tasks weigh the same, however many seeds
-they have. The point estimates are those of Agarwal et al. (2021). The intervals are not their percentile bootstrap,
-which holds the truth too rarely at few seeds; docs/statistics.md says why, and how often these do (`python -m
-benchmarks.coverage`).
+Scores: {task: scores, one per seed}, each between 0 and 1 (returns / 1000). Tasks have equal weight, however many seeds
+they have. The point estimates are those of Agarwal et al. (2021). Their percentile bootstrap intervals cover the true
+value too rarely with few seeds, so ours are different ones; docs/statistics.md compares the coverage of both.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ Values = Sequence[float] | np.ndarray  # scores of the seeds of one task
 Scores = Mapping[str, Values]
 
 LEVEL = 0.95
-FEW = 5  # seeds below which an interval says little of one task
-_TRIMMED = 0.25  # the share of scores that the IQM leaves out at either end
-_UNIFORM = 1 / 12  # variance of a score that may be anything between 0 and 1
+FEW = 5  # with fewer seeds, the interval of a single task says little
+_TRIMMED = 0.25  # share of scores that the IQM leaves out at each end
+_UNIFORM = 1 / 12  # variance of a score that is uniform between 0 and 1
 
 
 class Interval(NamedTuple):
-    """Where a value lies with a probability of 95 %, or as said."""
+    """A confidence interval, at the level of 95 % unless stated otherwise."""
 
     low: float
     high: float
@@ -35,7 +34,7 @@ _ANY = Interval(-math.inf, math.inf)
 
 
 class _Part(NamedTuple):
-    """What one task adds to the variance of an estimate, and the degrees of freedom that this is known with."""
+    """What one task contributes to the variance of an estimate, and the degrees of freedom of that contribution."""
 
     variance: float
     freedom: float
@@ -47,15 +46,16 @@ def mean(scores: Scores) -> float:
 
 
 def mean_interval(scores: Scores, level: float = LEVEL) -> Interval | None:
-    """The interval of `mean`, by Student's t; None where a task has a single seed."""
+    """The interval of `mean`, by Student's t; None if a task has a single seed."""
     parts = _parts(scores)
     return _interval(mean(scores), parts, _unseen(scores), level, _bounds(scores)) if parts else None
 
 
 def iqm(scores: Scores) -> float:
-    """Interquartile mean: the mean of all scores but the lowest and the highest quarter (their counts rounded down).
+    """Interquartile mean: the mean of all scores without the lowest and the highest quarter (counts rounded down).
 
-    With as many seeds in each task it is the trimmed mean of all scores; else each weighs 1 / the seeds of its task.
+    If all tasks have equally many seeds, it is the trimmed mean of all scores; otherwise each score has the weight
+    1 / (seeds of its task).
     """
     return _trimmed(scores)[0]
 
@@ -63,7 +63,7 @@ def iqm(scores: Scores) -> float:
 def iqm_interval(scores: Scores, level: float = LEVEL) -> Interval | None:
     """The interval of `iqm`, by Student's t from the winsorized scores (Tukey and McLaughlin, 1963), within tasks.
 
-    None where a task has a single seed.
+    None if a task has a single seed.
     """
     value, low, high, share = _trimmed(scores)
     arrays = {task: np.asarray(values, float) for task, values in scores.items()}
@@ -79,7 +79,7 @@ def difference(ours: Scores, theirs: Scores) -> float | None:
 
 
 def difference_interval(ours: Scores, theirs: Scores, level: float = LEVEL) -> Interval | None:
-    """The interval of `difference`, by Welch's t; None without a common task and where one has a single seed."""
+    """The interval of `difference`, by Welch's t; None without a common task or if one of them has a single seed."""
     tasks = common([ours, theirs])
     pair = [_of(ours, tasks), _of(theirs, tasks)]
     parts = [_parts(scores) for scores in pair]
@@ -95,10 +95,10 @@ def difference_from(
     errors: Mapping[str, tuple[float, int]] | None = None,
     level: float = LEVEL,
 ) -> Interval | None:
-    """The interval of our mean - that of known means, over our tasks; None where we have a single seed.
+    """The interval of our mean minus the mean of known means, over our tasks; None if one of ours has a single seed.
 
-    known: {task: mean over seeds}; errors: {task: (population std over seeds, seeds)}, where that is known; without
-    it a mean is taken for exact.
+    known: {task: mean over seeds}; errors: {task: (population std over seeds, number of seeds)} as far as it is known;
+    other means count as exact.
     """
     parts = _parts(ours)
     if parts is None:
@@ -110,9 +110,9 @@ def difference_from(
 
 
 def contrast_interval(terms: Sequence[tuple[float, Values]], level: float = LEVEL) -> Interval | None:
-    """The interval of a sum of weight * mean over independent samples, by Welch's t; None where one has a single value.
+    """The interval of a sum of weight * mean over independent samples, by Welch's t; None if one has a single value.
 
-    With weights 1 and -1 over the tasks that of `difference`.
+    `difference` is the case of weights +-1 / (number of tasks).
     """
     if any(len(values) < 2 for _, values in terms):
         return None
@@ -124,7 +124,7 @@ def contrast_interval(terms: Sequence[tuple[float, Values]], level: float = LEVE
 
 
 def probability_of_improvement(ours: Values, theirs: Values) -> float:
-    """The chance that a run of ours scores higher than one of theirs, ties half (Mann-Whitney U / count)."""
+    """The probability that a run of ours scores higher than one of theirs; ties count half (Mann-Whitney U / pairs)."""
     difference = np.subtract.outer(np.asarray(ours, float), np.asarray(theirs, float))
     return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
 
@@ -138,9 +138,9 @@ def improvement(ours: Scores, theirs: Scores) -> float | None:
 def improvement_interval(ours: Scores, theirs: Scores, level: float = LEVEL) -> Interval | None:
     """The interval of `improvement`; None without a common task.
 
-    Wilson's, with the largest variance that U / count can have whatever the scores' distributions are: p (1 - p) over
-    the smaller number of seeds (Birnbaum and Klose, 1957). So it has a width also where all of one side's runs are
-    better, and it leaves out 1/2 about when `rank_test` can: never at 3 against 3 seeds on one task.
+    It is Wilson's, with the largest variance that U / pairs can have for any distributions of the scores: p (1 - p) /
+    the smaller number of seeds (Birnbaum and Klose, 1957). So it has a width even if all runs of one side are better,
+    and it excludes 1/2 about when `rank_test` can be significant: never for 3 against 3 seeds on one task.
     """
     from scipy.special import ndtri
 
@@ -156,10 +156,10 @@ def improvement_interval(ours: Scores, theirs: Scores, level: float = LEVEL) -> 
 
 
 def rank_test(ours: Scores, theirs: Scores) -> float | None:
-    """Two-sided p of the exact rank test that seeds of ours and theirs score alike in each task they both have.
+    """Two-sided p of the exact rank test of whether ours and theirs score alike on each task that both have.
 
-    The statistic is the sum over tasks of Mann-Whitney's U; its distribution is that over all ways to deal the scores
-    of each task to both sides (Wilcoxon's test, stratified). None without a common task.
+    The statistic is the sum over tasks of Mann-Whitney's U; its distribution is over all ways to divide the scores of
+    each task between the two sides (Wilcoxon's test, stratified by task). None without a common task.
     """
     tasks = common([ours, theirs])
     if not tasks:
@@ -175,16 +175,16 @@ def rank_test(ours: Scores, theirs: Scores) -> float | None:
 
 
 def smallest_p(ours: Scores, theirs: Scores) -> float | None:
-    """The smallest p that `rank_test` can come to with so many seeds; None without a common task."""
+    """The smallest p that `rank_test` can give with these numbers of seeds; None without a common task."""
     tasks = common([ours, theirs])
     ways = math.prod(math.comb(len(ours[task]) + len(theirs[task]), len(ours[task])) for task in tasks)
     return min(1.0, 2 / ways) if tasks else None
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p values of several tests, corrected so that at most 5 % of such families have one that is falsely below 0.05.
+    """p values corrected for several tests: the probability that any is falsely below 0.05 is at most 5 %.
 
-    Holm's method (1979): the smallest times their number, the next times one less, ..., none below the one before.
+    Holm's method (1979): the smallest p times their number, the next times one less, ..., none below the one before.
     """
     corrected, floor = [0.0] * len(values), 0.0
     for rank, index in enumerate(sorted(range(len(values)), key=lambda index: values[index])):
@@ -209,7 +209,7 @@ def _of(scores: Scores, tasks: Sequence[str]) -> Scores:
 
 
 def _parts(scores: Scores, kept: Mapping[str, int] | None = None, scale: float = 1.0) -> list[_Part] | None:
-    """Each task's part in the variance of the mean over tasks / scale; kept: its scores that are not winsorized."""
+    """Each task's part in the variance of the mean over tasks / scale; kept: {task: scores that are not winsorized}."""
     if any(len(values) < 2 for values in scores.values()):
         return None
     return [
@@ -222,12 +222,12 @@ def _parts(scores: Scores, kept: Mapping[str, int] | None = None, scale: float =
 
 
 def _unseen(scores: Scores) -> float:
-    """The variance of `mean` if a score could be anything between 0 and 1."""
+    """The variance of `mean` if scores were uniform between 0 and 1."""
     return _UNIFORM * sum(1 / len(values) for values in scores.values()) / len(scores) ** 2
 
 
 def _bounds(scores: Scores) -> Interval:
-    """Between which values a score can be: 0 and 1, unless a task has others."""
+    """The bounds of scores: 0 and 1, unless there are scores outside."""
     inside = all(0 <= value <= 1 for values in scores.values() for value in values)
     return Interval(0.0, 1.0) if inside else _ANY
 
@@ -237,9 +237,9 @@ def _interval(
 ) -> Interval:
     """value +- t times its standard error, within bounds.
 
-    Degrees of freedom are Satterthwaite's. A little is added for what was known before any run, that a score may be
-    anything between 0 and 1 (variance `unseen`): one degree for a single task, 1 / T for T tasks, as they tell together
-    how far seeds scatter. It keeps a few seeds that agree by chance from looking certain.
+    Degrees of freedom are Satterthwaite's. A weak prior, that scores are uniform between 0 and 1 (variance `unseen`),
+    counts as one more degree for a single task and as 1 / T for T tasks, which together show how far seeds scatter. It
+    keeps a few seeds that agree by chance from looking certain.
     """
     from scipy.special import stdtrit
 
@@ -255,7 +255,7 @@ def _interval(
 
 
 def _trimmed(scores: Scores) -> tuple[float, float, float, float]:
-    """The IQM, the lowest and the highest score that it counts, and the share of the scores that it counts."""
+    """The IQM, the lowest and the highest score that enter it, and the share of the scores that do."""
     values = np.concatenate([np.asarray(own, float) for own in scores.values()])
     weights = np.concatenate([np.full(len(own), 1 / len(own) / len(scores)) for own in scores.values()])
     order = np.argsort(values, kind="stable")
@@ -268,14 +268,14 @@ def _trimmed(scores: Scores) -> tuple[float, float, float, float]:
 
 
 def _double_ranks(values: np.ndarray) -> np.ndarray:
-    """Twice the rank of each value, from 1; ties share the middle: whole numbers."""
+    """Twice the rank of each value, ranks counting from 1; ties share their mean rank, so the results are integers."""
     ordered = np.sort(values)
     return np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") + 1
 
 
 @cache
 def _rank_sums(ranks: tuple[int, ...], count: int) -> np.ndarray:
-    """The chance of each sum 0, 1, ... of `count` of the ranks, drawn without replacement."""
+    """The probability of each sum 0, 1, ... of `count` of the ranks, drawn without replacement."""
     ways = np.zeros((count + 1, sum(ranks) + 1))
     ways[0, 0] = 1
     for rank in ranks:

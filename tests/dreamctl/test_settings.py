@@ -39,7 +39,7 @@ def test_the_defaults_hold(folder):
     plan = json.loads(typed("sweep", "--tasks", "walker_run", "--seeds", "1", "--dry-run", "--json").stdout)
     assert [cell["preset"] for cell in plan] == ["smoke"]
     assert "sweep horizon-" in typed("sweep", "horizon", "--dry-run").stdout
-    assert "there is no slot" in typed("sweep", "--tasks", "walker_run", "--seeds", "1").stderr
+    assert "no slot to train in" in typed("sweep", "--tasks", "walker_run", "--seeds", "1").stderr
     assert f"no runs in {folder / 'lab'}" in typed("ls").stdout + typed("ls").stderr
 
 
@@ -47,10 +47,10 @@ def test_the_defaults_hold(folder):
     ("content", "message"),
     [
         ("hme = 'x'", "unknown key 'hme'"),
-        ("per_gpu = 'two'", "per_gpu is a whole number"),
-        ("per_gpu = true", "per_gpu is a whole number"),
-        ("home = ''", "home is text"),
-        ("home", "is no TOML"),
+        ("per_gpu = 'two'", "per_gpu must be a whole number"),
+        ("per_gpu = true", "per_gpu must be a whole number"),
+        ("home = ''", "home must be text"),
+        ("home", "is not TOML"),
     ],
 )
 def test_a_bad_file_is_one_line(folder, content, message):

@@ -60,7 +60,7 @@ def test_groups_are_compared_over_the_tasks_that_all_have(store, evaluated):
     assert [group.name for group in found.groups] == ["horizon=5", "horizon=7"]
     assert found.tasks == ["pendulum_swingup"] and found.left_out == ["walker_walk"]
     assert found.groups[1].scores == {"pendulum_swingup": [200, 201, 202]} and found.groups[1].p == pytest.approx(0.1)
-    with pytest.raises(BadInput, match="no task is in all of these groups"):
+    with pytest.raises(BadInput, match="no task in common"):
         comparison.compare(store, [runs[0], runs[-1]], ("horizon",))
 
 
@@ -115,7 +115,7 @@ def test_where_narrows_every_command_that_reads(store, runs):
         ({"against": "nobody"}, "'nobody' is not one of the groups"),
         ({"against": "horizon"}, "'horizon' is not one of the groups horizon=7, horizon=5"),
         ({"by": ("method",)}, "runs of one group differ in horizon: .*--by horizon"),
-        ({"at": 1000}, "has been evaluated and has 1000 environment steps"),
+        ({"at": 1000}, "has been evaluated and has reached 1000 environment steps"),
     ],
 )
 def test_bad_input(store, runs, changes, message):
@@ -128,10 +128,10 @@ def test_the_command(store, runs, tmp_path):
     assert table.returncode == 0, table.stderr
     assert "horizon=7" in table.stdout and "0.200 [0.000, " in table.stdout
     assert "no difference can be significant here: p is at least 0.67" in table.stderr
-    assert "no interval for horizon=7: there is a task with a single seed" in table.stderr
+    assert "no interval for horizon=7: a task has only one seed" in table.stderr
     command = ["compare", "--by", "horizon", "--csv", tmp_path / "a.csv", "--json"]
     clash = cli(*command, "--plot", tmp_path / "a.png", home=store.home)
-    assert clash.returncode == 2 and "give --csv another name" in clash.stderr
+    assert clash.returncode == 2 and "would overwrite the CSV of --plot" in clash.stderr
     done = cli(*command, "--plot", tmp_path / "b.png", home=store.home)
     rows = json.loads(done.stdout)
     keys = ("group", "seeds", "runs", "mean", "median", "std")

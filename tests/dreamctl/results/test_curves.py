@@ -90,7 +90,7 @@ def test_hours_are_those_at_work(store, evaluated):
     steps, hours = curves.progress(store, run, "hours")
     assert (steps.tolist(), hours.tolist()) == ([0, 40, 80, 120, 160], pytest.approx([0, 1, 2, 4, 6]))
     assert costs.rates(store, [run]) == {run.id: pytest.approx(160 / (6 * hour))}
-    with pytest.raises(BadInput, match="no record of its updates: --x steps"):
+    with pytest.raises(BadInput, match="no record of its updates: use --x steps"):
         curves.progress(store, run, "updates")
 
 
