@@ -48,7 +48,7 @@ class Parents:
             client.update_run(there, status=status)
         else:
             ends = [run.finished_at for run in self.store.members(sweep.id) if run.finished_at]
-            client.set_terminated(there, status, round(1000 * max(ends, default=sweep.created_at)))
+            client.set_terminated(there, status, round(1000 * max([sweep.created_at, *ends])))  # runs may be older
         self._copied[sweep.id] = (counts, drawn)
 
     def describe(self, client: Any, sweep: Sweep) -> None:

@@ -208,9 +208,13 @@ def test_a_sweep_ends_with_its_last_run_and_links_them(tmp_path):
     store.record_evaluation(run.id, kind="final", env_steps=240, seed=0, returns=[7], attempt=attempt)
     store.finish(run.id, attempt, "finished")
     store.enroll(sweep.id, [run.id])
+    later = store.open_sweep("later", {}, 3)  # needs only a run that has ended already
+    store.enroll(later.id, [run.id])
     mirror = Mirror(store, draw)
     mirror.sync()
     client = MlflowClient(tracking_uri=mirror.uri)
+    info = client.get_run(store.find_sweep("later").mlflow_run).info
+    assert info.start_time == info.end_time == round(1000 * later.created_at)
     parent = client.get_run(store.sweeps()[0].mlflow_run)
     assert parent.info.end_time == round(1000 * store.get(run.id).finished_at)
     told, copy = parent.data.tags[DESCRIPTION], client.get_run(store.mirrored(run.id)["run"])
