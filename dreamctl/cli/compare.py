@@ -169,17 +169,16 @@ def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     published = found.source is not None
     better = "DIFFERENCE" if published else "P(BETTER)"
-    for heading in ("GROUP", "TASKS", "SEEDS", "MEAN", "STD", "IQM / 1000", better, *(() if published else ("P",))):
-        group = heading == "GROUP"
-        table.add_column(heading, justify="left" if group else "right", no_wrap=not group, overflow="fold")
+    several = max(row["tasks"] for row in rows) > 1  # then a deviation would be that of the tasks
+    table.add_column("GROUP", overflow="fold", min_width=min(12, max(len(row["group"] or "all") for row in rows)))
+    headings = [*(["TASKS"] if several else []), "SEEDS", "MEAN", *([] if several else ["STD"]), "IQM / 1000", better]
+    for heading in (*headings, *([] if published else ["P"])):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        cells = [
-            row["group"] or "all",
-            str(row["tasks"]),
-            str(row["seeds"] or "-"),
-            *("-" if row[key] is None else f"{row[key]:.1f}" for key in ("mean", "std")),
-            _range(row["iqm"], row["iqm_interval"]),
-        ]
+        mean, std = ("-" if row[key] is None else f"{row[key]:.1f}" for key in ("mean", "std"))
+        seeds = str(row["seeds"] or "-")
+        cells = [row["group"] or "all", *([str(row["tasks"]), seeds, mean] if several else [seeds, mean, std])]
+        cells.append(_range(row["iqm"], row["iqm_interval"], ".2f"))
         if published:
             cells.append(_range(row["difference"], row["difference_interval"], ".0f"))
         else:
@@ -234,7 +233,7 @@ def _corrected(found: "Comparison") -> str:
     return f"; p and P(better) are corrected for {found.tests} tests{pairs}"
 
 
-def _range(value: float | None, interval: tuple[float, float] | None, style: str = ".3f") -> str:
+def _range(value: float | None, interval: tuple[float, float] | None, style: str) -> str:
     if value is None:
         return "-"
     return f"{value:{style}}" + (f" [{interval[0]:{style}}, {interval[1]:{style}}]" if interval else "")

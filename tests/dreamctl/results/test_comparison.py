@@ -126,7 +126,7 @@ def test_bad_input(store, runs, changes, message):
 def test_the_command(store, runs, tmp_path):
     table = cli("compare", "--by", "horizon", home=store.home)
     assert table.returncode == 0, table.stderr
-    assert "horizon=7" in table.stdout and "0.200 [0.000, " in table.stdout
+    assert "horizon=7" in table.stdout and "0.20 [0.00, " in table.stdout
     assert "no difference can be significant here: p is at least 0.67" in table.stderr
     assert "no interval for horizon=7: a task has only one seed" in table.stderr
     command = ["compare", "--by", "horizon", "--csv", tmp_path / "a.csv", "--json"]
