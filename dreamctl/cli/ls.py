@@ -40,6 +40,9 @@ def ls(
         str | None, typer.Option(help="Only runs of this method.", autocompletion=completion.methods)
     ] = None,
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.", autocompletion=completion.tags)] = None,
+    sweep: Annotated[
+        str | None, typer.Option(help="Only runs of this sweep.", autocompletion=completion.sweeps)
+    ] = None,
     where: Where = None,
     sort: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Largest value last; -FIELD: smallest last [default: by age].")
@@ -67,11 +70,13 @@ def ls(
     wanted = {"status": status, "task": task and known_as(task), "method": method}
     given = {key: value for key, value in wanted.items() if value is not None}
     conditions = narrow.parse(where or ())
-    chosen = bool(tag or conditions or sort)
+    members = {run.id for run in store.members(store.find_sweep(sweep).id)} if sweep else None
+    chosen = bool(tag or sweep or conditions or sort)
     config = listing.needs_config((*fields, (sort or "id").removeprefix("-")))
     if chosen:  # find the ids that match, then load the rows to show
         rows = store.rows({"id", "tags"} | narrow.columns(conditions), **given)
         ids = [row.id for row in narrow.fit(rows, conditions) if tag is None or tag in row.tags]
+        ids = [each for each in ids if members is None or each in members]
         count, runs = len(ids), store.these(ids if json or sort else ids[-limit:], light=not config)
     else:
         count = store.count(**given)

@@ -241,6 +241,8 @@ def test_ls_narrows_sorts_and_shows_fields(home):
 
     assert names() == [FINISHED, FAILED, QUEUED]
     assert names("--method", "planet") == [QUEUED] and names("--where", "horizon=7") == [FAILED]
+    assert names("--sweep", "mine") == [FAILED, QUEUED] and names("--sweep", "mine", "--status", "queued") == [QUEUED]
+    assert "no sweep 'yours'" in typed("ls", "--sweep", "yours", home=home).stderr
     assert names("--sort", "horizon") == [FINISHED, FAILED, QUEUED]
     assert names("--sort", "-horizon") == [QUEUED, FAILED, FINISHED]
     assert names("--sort", "score") == [FAILED, QUEUED, FINISHED]  # those without one first
