@@ -32,7 +32,7 @@ Where = Annotated[
     typer.Option(
         metavar="FIELD=VALUE",
         help="Only runs whose FIELD (of the config, or name, task, seed, preset, status, tags) is VALUE. "
-        "A comma means or; repeat the option for and.",
+        "VALUE,VALUE matches either; repeat to narrow down.",
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda:N [default: auto].")]

@@ -125,7 +125,7 @@ def advice(found: "Comparison") -> list[str]:
     seeds = min(len(values) for group in found.groups if group.runs for values in group.scores.values())
     if seeds >= statistics.FEW:
         return []
-    text = f"{seeds} seed{'s' if seeds > 1 else ''} per task: the intervals are wide, because further seeds may fail"
+    text = f"{seeds} seed{'s' if seeds > 1 else ''} per task: intervals are wide, because other seeds may fail"
     smallest = [
         p * found.tests
         for group in found.groups

@@ -43,7 +43,7 @@ class Asked:
         typer.Option(help="Only runs of this sweep, whatever their settings.", autocompletion=completion.sweeps),
     ] = None
     until: Annotated[
-        int | None, typer.Option(min=1, metavar="STEPS", help="Leave out what comes after so many environment steps.")
+        int | None, typer.Option(min=1, metavar="STEPS", help="Show nothing after this many environment steps.")
     ] = None
     width: Annotated[
         int | None,

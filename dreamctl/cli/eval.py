@@ -10,8 +10,8 @@ from dreamctl.cli.common import Device, Home, Json, Recorded, RunRef, console, p
 def eval_(
     run: RunRef,
     checkpoint: Annotated[str, typer.Option(help="latest, best or its environment steps.")] = "latest",
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the episodes.")] = 0,
+    episodes: Annotated[int, typer.Option(min=1, metavar="N", help="Episodes to play.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of the episodes.")] = 0,
     video: Annotated[bool, typer.Option("--video", help="Save the first episode as a GIF.")] = False,
     device: Device = None,
     json: Json = False,

@@ -79,7 +79,7 @@ def pause(sweep: SweepRef, json: Json = False, home: Home = None) -> None:
 
 
 def resume(sweep: SweepRef, json: Json = False, home: Home = None) -> None:
-    """Let a paused sweep start runs again. Its scheduler is still there, waiting."""
+    """Let a paused sweep start runs again. A scheduler that is still running continues by itself."""
     _pause(sweep, False, json, home)
 
 
@@ -134,7 +134,7 @@ def stop(what: Several = None, where: Where = None, json: Json = False, home: Ho
         running = store.stop_sweep(sweep.id)
         stopped += running
         command = f"dreamctl sweep {sweep.name}{home_option(home)}"
-        say(f"asked {sweep.name} and {len(running)} running run(s) to stop; continue with: {command}")
+        say(f"asked sweep {sweep.name} and its {len(running)} running run(s) to stop; continue with: {command}")
     theirs = {run.id for sweep in sweeps for run in store.members(sweep.id)}
     single = [run for run in runs if run.id not in theirs]
     if single and not any(run.status == "running" for run in single):

@@ -13,7 +13,7 @@ def sync(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Copy what is new to MLflow. Happens by itself while runs train."""
+    """Copy what is new to MLflow. While runs train, this happens automatically."""
     from dreamctl.results.figures.curves import learning_curve
     from dreamctl.results.report import of_sweep
     from dreamctl.store import open_store

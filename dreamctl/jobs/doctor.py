@@ -22,7 +22,7 @@ from dreamctl.store import Store, open_store, tracking
 from dreamctl.store.models import HEAD
 from dreamctl.store.moving import STAGE
 
-_LATE = 60.0  # seconds without a sign of life
+_LATE = 60.0  # seconds without a heartbeat
 _OLD = 3600.0  # seconds after which the folder of an import or export counts as abandoned
 _ROOM = 1 << 30  # bytes that should always be free
 _SLOW = 50.0  # milliseconds a frame
@@ -132,10 +132,10 @@ def _dead(store: Store, suffix: str) -> Iterator[Finding]:
     running = store.runs(status="running", light=True)
     late = [run.name for run in running if time.time() - (run.heartbeat_at or 0) > _LATE]
     if late:
-        told = f"no sign of life from {', '.join(late[:5])} for more than {_LATE:.0f} s"
+        told = f"no heartbeat from {', '.join(late[:5])} for more than {_LATE:.0f} s"
         yield Finding("runs", "warning", told, f"dreamctl doctor --fix{suffix}", lambda: store.reap(wait=True))
     else:
-        yield Finding("runs", "ok", f"{len(running)} running, all with signs of life")
+        yield Finding("runs", "ok", f"{len(running)} running, all with a recent heartbeat")
 
 
 def _mlflow(store: Store, suffix: str) -> Iterator[Finding]:

@@ -140,7 +140,7 @@ def with_steps(run: Run, settings: Sequence[str]) -> RunSpec:
     """A stored run with another length: "steps=N" is the only setting that may change. Raises `BadInput`."""
     given = pairs(settings)
     if set(given) - {"steps"}:
-        raise BadInput(f"{', '.join(sorted(set(given) - {'steps'}))}: of a run that continues only steps may change")
+        raise BadInput(f"{', '.join(sorted(set(given) - {'steps'}))}: only steps can change when a run is resumed")
     try:
         config = make("paper", run.config | given)
     except ConfigError as error:

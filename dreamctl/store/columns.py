@@ -97,7 +97,7 @@ class Settings(Table):
 
 
 class Parent(Table):
-    """What a fork goes on from; nothing for other runs.
+    """The checkpoint that a fork starts from; None for other runs.
 
     id, name and seed of the run; env_steps, updates and sha256 of its checkpoint; changed: its values of the config
     fields in which the fork differs.

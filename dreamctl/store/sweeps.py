@@ -199,7 +199,7 @@ class SweepQueue(Queries):
                 key = (run.id, run.attempt, run.heartbeat_at)
                 silent[key] = self._silent.get(key, time.monotonic())
                 if time.monotonic() - silent[key] >= _AGAIN:
-                    lives, reason = False, f"no sign of life from {run.host} for more than {LEASE:.0f} seconds"
+                    lives, reason = False, f"no heartbeat from {run.host} for more than {LEASE:.0f} seconds"
             if lives is False and self.bury(run, reason):
                 dead.append(run)
         self._silent = silent

@@ -109,7 +109,7 @@ def test_another_hosts_worker_is_dead_when_its_lease_is_over(store, sweep):
     store.heartbeat(three.id, 1, env_steps=0, updates=0, scalars=[])  # it was a clock that jumped, or a machine asleep
     assert [run.id for run in store.reap(wait=True)] == [one.id]
     assert [store.get(run.id).status for run in (one, two, three)] == ["queued", "running", "running"]
-    assert "no sign of life" in store.get(one.id).reason
+    assert "no heartbeat" in store.get(one.id).reason
 
 
 def test_a_paused_sweep_gives_no_runs(store, sweep):

@@ -197,7 +197,7 @@ def test_a_finished_run_goes_further_with_more_steps(whole):
     refused = cli("run", "--resume", "short", "--set", "steps=160", home=home)
     assert refused.returncode == 2 and "has 160 environment steps already" in refused.stderr
     refused = cli("run", "--resume", "short", "--set", "horizon=9", home=home)
-    assert refused.returncode == 2 and "only steps may change" in refused.stderr
+    assert refused.returncode == 2 and "only steps can change" in refused.stderr
     done = cli("run", "--resume", "short", "--set", "steps=400", home=home)
     assert done.returncode == 0, done.stderr
     store = open_store(home)
