@@ -7,9 +7,11 @@ which takes a twentieth of the time of `--help`.
 import io
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from dreamctl import __version__
 from dreamctl.cli import (
     compare,
     config,
@@ -49,6 +51,23 @@ for command in (
 ):
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(plot.app, name="plot")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"dreamctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 for registered in (*app.registered_commands, *plot.app.registered_commands):
     assert registered.callback is not None
     registered.callback = with_quiet(registered.callback)

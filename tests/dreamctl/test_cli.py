@@ -5,6 +5,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -103,6 +104,11 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, command, message):
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_that_of_the_package():
+    done = cli("--version")
+    assert (done.returncode, done.stdout) == (0, f"dreamctl {metadata.version('dreamctl')}\n")
 
 
 def test_an_unwritable_home_is_one_line(tmp_path):
