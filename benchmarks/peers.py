@@ -6,6 +6,8 @@ Medians of wall time and of CPU time; where other processes take the cores, look
 "arithmetic" is what float32 alone costs: the operations of our update, counted, as large matrix products.
 All have the same images, layers, batch and horizon. The peers' convolutions need images of 64x64, so `tiny` is timed
 with these here, for all.
+Each runs as its own tools start it: ours with the memory settings of a worker (`dreamctl.jobs.launch.MALLOC`). Export
+these before, and all have them.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import torch
 from benchmarks.machine import describe
 from benchmarks.peer_update import OURS, PEERS
 from benchmarks.update import SIZES
+from dreamctl.jobs.launch import MALLOC
 
 ROOT = Path(__file__).parents[1]
 # sheeprl 0.8.4 wants torch >= 2.6; pinned, so that all multiply with the same libraries
@@ -55,7 +58,8 @@ def measure(size: str, threads: int, repeat: int, python: Path) -> dict[str, dic
             script = ["-m", "benchmarks.peer_update"] if mine else [str(ROOT / "benchmarks" / "peer_update.py")]
             command = [sys.executable if mine else str(python), *script, name, json.dumps(sizes), str(threads)]
             pipe = subprocess.PIPE
-            processes[name] = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, env=environment)
+            given = MALLOC | environment if name == "dreamctl" else environment
+            processes[name] = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, env=given)
         for name in processes:
             while (line := _line(processes[name], name)) != "ready":
                 print(line, file=sys.stderr)

@@ -39,9 +39,13 @@ AGENT = [
 ]
 FLOORS = {
     "dreamctl.errors": {"agent"},
+    "dreamctl.wording": set(),
     "dreamctl.settings": {"dreamctl.errors"},
-    "dreamctl.store": {"agent", "dreamctl.errors", "dreamctl.settings", "dreamctl.store"},
-    "dreamctl.jobs": {"agent", "dreamctl.errors", "dreamctl.settings", "dreamctl.store", "dreamctl.jobs"},
+    "dreamctl.store": {"agent", "dreamctl.errors", "dreamctl.settings", "dreamctl.wording", "dreamctl.store"},
+    "dreamctl.jobs": {
+        *("agent", "dreamctl.errors", "dreamctl.settings", "dreamctl.wording"),
+        *("dreamctl.store", "dreamctl.jobs"),
+    },
     # a figure may ask which runs a sweep has
     "dreamctl.results": {
         *("agent", "dreamctl.errors", "dreamctl.store", "dreamctl.results"),

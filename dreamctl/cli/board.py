@@ -7,6 +7,7 @@ from dreamctl.cli.common import duration, number, progress, speed, steps
 from dreamctl.jobs.pace import Pace, pace, sweep_left
 from dreamctl.store import Run, Store
 from dreamctl.store.models import STATUSES, Sweep
+from dreamctl.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -55,7 +56,7 @@ def line(state: dict[str, Any]) -> str:
     held = " (stopped)" if state["stopped"] else " (paused)" if state["paused"] else ""
     left = f", {duration(state['eta'])} left" if state["eta"] is not None else ""
     share = f"{100 * state['env_steps'] / max(1, state['steps']):.0f} % of {steps(state['steps'])} env steps"
-    return f"{state['name']}: {state['runs']} runs: {counts}{held}; {share}{left}"
+    return f"{state['name']}: {counted(state['runs'], 'run')}: {counts}{held}; {share}{left}"
 
 
 def table(state: dict[str, Any]) -> "Group":

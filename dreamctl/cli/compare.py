@@ -7,6 +7,7 @@ import typer
 
 from dreamctl.cli import completion
 from dreamctl.cli.common import Home, Json, Recorded, Where, console, print_json, reading, steps
+from dreamctl.wording import counted
 
 if TYPE_CHECKING:
     from dreamctl.results.comparison import Comparison, Group
@@ -97,7 +98,7 @@ def _remarks(runs: "list[Run]", found: "Comparison", at: int | None, complete: b
     notes = selection.waiting(runs)
     behind = [run.name for run in runs if at is not None and run.env_steps < at]
     if behind:
-        notes.append(f"{len(behind)} run(s) have not reached {at} environment steps and are left out")
+        notes.append(f"left out, because they have not reached {at} environment steps: {counted(len(behind), 'run')}")
     short = [final for group in found.groups for final in group.short]
     if short:
         names = ", ".join(f"{one.run.name} ({steps(one.env_steps)})" for one in short[:5])
@@ -125,7 +126,7 @@ def advice(found: "Comparison") -> list[str]:
     seeds = min(len(values) for group in found.groups if group.runs for values in group.scores.values())
     if seeds >= statistics.FEW:
         return []
-    text = f"{seeds} seed{'s' if seeds > 1 else ''} per task: intervals are wide, because other seeds may fail"
+    text = f"{counted(seeds, 'seed')} per task: intervals are wide, because other seeds may fail"
     smallest = [
         p * found.tests
         for group in found.groups

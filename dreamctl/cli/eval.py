@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dreamctl.cli.common import Device, Home, Json, Recorded, RunRef, console, print_json, reading
+from dreamctl.wording import counted
 
 
 def eval_(
@@ -53,7 +54,7 @@ def eval_(
         return
     out = console()
     out.print(f"{record.name} at {chosen.env_steps:,} env steps ({chosen.path}), seed {seed}")
-    out.print(f"return {result.mean:.1f} +- {result.std:.1f} over {episodes} episode(s)")
+    out.print(f"return {result.mean:.1f} +- {result.std:.1f} over {counted(episodes, 'episode')}")
     out.print("  ".join(f"{value:.1f}" for value in result.returns))
     if result.video:
         out.print(f"video: {store.file(record.id, result.video)}", soft_wrap=True)

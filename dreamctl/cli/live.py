@@ -14,6 +14,7 @@ from dreamctl.cli.common import Interrupts, console, duration, number, progress,
 from dreamctl.errors import RunFailed
 from dreamctl.store import Run, Store
 from dreamctl.store.database import may_recover
+from dreamctl.wording import counted
 
 _POLL = 0.5  # seconds
 _MIRROR_PATIENCE = 60.0  # seconds
@@ -74,7 +75,7 @@ def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes] | None, hom
         "run": f"{run.name} ({run.id})",
         "status": run.status,
         "env steps": f"{progress(run.env_steps, run.steps)} in {duration(run.work_seconds)} ({run.updates:,} updates)",
-        "score": f"{number(run.score)} (best {number(run.best_score)}, {len(evaluations)} evaluations)",
+        "score": f"{number(run.score)} (best {number(run.best_score)}, {counted(len(evaluations), 'evaluation')})",
         "files": str(store.folder(run.id)),
     }
     if run.status == "finished":

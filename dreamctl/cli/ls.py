@@ -22,6 +22,7 @@ from dreamctl.cli.common import (
     reading,
     say,
 )
+from dreamctl.wording import counted
 
 # Columns of the table, each with the terminal width from which it is shown.
 _COLUMNS = {"ID": 0, "NAME": 0, "SEED": 80, "STATUS": 0, "ENV STEPS": 0, "SCORE": 0, "TIME": 80, "CREATED": 90}
@@ -89,7 +90,7 @@ def ls(
         say(f"no {'matching ' if given or chosen else ''}runs in {store.home}")
         return
     if count > limit:
-        say(f"{count - limit} {'more' if sort else 'older'} runs are not shown (--limit)")
+        say(f"{counted(count - limit, 'more run' if sort else 'older run')} not shown (--limit)")
     (_fields if fields else _table)(runs[-limit:], fields)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from dreamctl.cli import completion
 from dreamctl.cli.common import Home, Json, Recorded, Where, home_option, print_json, reading, say
+from dreamctl.wording import counted
 
 
 def export(
@@ -40,7 +41,9 @@ def export(
             store, [run.id for run in runs], [sweep.id for sweep in sweeps], file.absolute(), part, _note, total
         )
     size = file.stat().st_size
-    say(f"wrote {len(runs)} run(s) to {file}, {size / 2**20:.1f} MiB; import with: dreamctl import {file.name}")
+    say(
+        f"wrote {counted(len(runs), 'run')} to {file}, {size / 2**20:.1f} MiB; import with: dreamctl import {file.name}"
+    )
     if json:
         print_json({"file": str(file), "bytes": size, "runs": [{"id": run.id, "name": run.name} for run in runs]})
 
@@ -57,7 +60,7 @@ def import_(
     store = open_store(home)
     with _bar("reading") as total:
         entered = moving.import_(store, origin.absolute(), typer.echo, total)
-    say(f"{len(entered)} run(s) imported into {store.home}")
+    say(f"{counted(len(entered), 'run')} imported into {store.home}")
     if json:
         print_json(entered)
     if entered and not tracking.off():

@@ -9,6 +9,7 @@ import typer
 
 from dreamctl.cli import completion
 from dreamctl.cli.common import Home, Interrupts, Json, RunRef, Where, console, home_option, print_json, say
+from dreamctl.wording import counted
 
 if TYPE_CHECKING:
     from dreamctl.store import Run
@@ -115,7 +116,8 @@ def retry(what: Several = None, where: Where = None, json: Json = False, home: H
     store.requeue([run.id for run in waiting])
     for name in dict.fromkeys(sweeps[0].name for sweeps in of.values()):
         count = sum(sweeps[0].name == name for sweeps in of.values())
-        say(f"{count} run(s) queued again; if no scheduler is running: dreamctl sweep {name}{home_option(home)}")
+        command = f"dreamctl sweep {name}{home_option(home)}"
+        say(f"{counted(count, 'run')} queued again; if no scheduler is running: {command}")
     if json:
         print_json(_listed(waiting))
 
@@ -134,7 +136,9 @@ def stop(what: Several = None, where: Where = None, json: Json = False, home: Ho
         running = store.stop_sweep(sweep.id)
         stopped += running
         command = f"dreamctl sweep {sweep.name}{home_option(home)}"
-        say(f"asked sweep {sweep.name} and its {len(running)} running run(s) to stop; continue with: {command}")
+        say(
+            f"asked sweep {sweep.name} and its {counted(len(running), 'running run')} to stop; continue with: {command}"
+        )
     theirs = {run.id for sweep in sweeps for run in store.members(sweep.id)}
     single = [run for run in runs if run.id not in theirs]
     if single and not any(run.status == "running" for run in single):
@@ -210,7 +214,7 @@ def rm(
     if len(runs) == 1 and not sweeps:
         what_goes.append(f"run {runs[0].name} ({runs[0].id})")
     else:
-        what_goes.append(f"{len(runs)} run(s)")
+        what_goes.append(counted(len(runs), "run"))
     label = " and ".join(what_goes)
     if not yes:
         typer.confirm(f"delete {label} with checkpoints, episodes and metrics?", abort=True, err=True)

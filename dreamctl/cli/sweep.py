@@ -9,6 +9,7 @@ import typer
 
 from dreamctl.cli import completion
 from dreamctl.cli.common import Home, Interrupts, Json, console, home_option, listed, print_json, say
+from dreamctl.wording import counted
 
 if TYPE_CHECKING:
     from dreamctl.jobs.cluster import Cluster
@@ -145,7 +146,9 @@ def sweep(
     failed = state["counts"]["failed"]
     if failed:
         again = f"dreamctl sweep {plan.name} --retry-failed{home_option(home)}"
-        raise RunFailed(f"{failed} run(s) of sweep {plan.name} failed: dreamctl status {plan.name}, then {again}")
+        raise RunFailed(
+            f"{counted(failed, 'run')} of sweep {plan.name} failed: dreamctl status {plan.name}, then {again}"
+        )
 
 
 def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dreamctl.cli.common import Home, Json, print_json, say
+from dreamctl.wording import counted
 
 
 def sync(
@@ -28,6 +29,6 @@ def sync(
     elif not store.count():
         say(f"no runs in {store.home}")
     elif copied:
-        say(f"{copied.runs} run(s), {copied.points:,} points copied to {shown(mirror.uri)}")
+        say(f"{counted(copied.runs, 'run')} and {counted(copied.points, 'point')} copied to {shown(mirror.uri)}")
     else:
         say("another process is copying already")

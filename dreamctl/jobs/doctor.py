@@ -21,6 +21,7 @@ from dreamctl.jobs.spec import RunSpec
 from dreamctl.store import Store, open_store, tracking
 from dreamctl.store.models import HEAD
 from dreamctl.store.moving import STAGE
+from dreamctl.wording import counted
 
 _LATE = 60.0  # seconds without a heartbeat
 _OLD = 3600.0  # seconds after which the folder of an import or export counts as abandoned
@@ -92,7 +93,7 @@ def _home(store: Store, suffix: str) -> Iterator[Finding]:
         yield Finding(
             "home",
             "warning",
-            f"{len(left)} folder(s) of an import or export that was killed",
+            f"{counted(len(left), 'folder')} of an import or export that was killed",
             f"rm -r {names}",
             lambda: [*map(shutil.rmtree, left)],
         )
@@ -158,7 +159,7 @@ def _mlflow(store: Store, suffix: str) -> Iterator[Finding]:
     if behind:
         from dreamctl.jobs.launch import spawn_mirror
 
-        told = f"{behind} of {len(stamps)} run(s) are not copied yet"
+        told = f"{behind} of {counted(len(stamps), 'run')} not copied yet"
 
         def copy() -> None:
             mirror = spawn_mirror(store, follow=False)
@@ -167,7 +168,7 @@ def _mlflow(store: Store, suffix: str) -> Iterator[Finding]:
 
         yield Finding("MLflow", "warning", told, f"dreamctl sync{suffix}", copy)
     else:
-        yield Finding("MLflow", "ok", f"{version('mlflow')}: all {len(stamps)} run(s) are copied")
+        yield Finding("MLflow", "ok", f"{version('mlflow')}: all is copied ({counted(len(stamps), 'run')})")
 
 
 def _clock(store: Store, suffix: str) -> Iterator[Finding]:
@@ -183,7 +184,7 @@ def _torch() -> Iterator[Finding]:
 
     seen, cuda = gpus(), torch.version.cuda
     if seen and not torch.cuda.is_available():
-        told = f"torch {torch.__version__} cannot use the {len(seen)} GPU(s) that the driver reports"
+        told = f"torch {torch.__version__} cannot use the {counted(len(seen), 'GPU')} that the driver reports"
         yield Finding("GPU", "error", told, "pip install --force-reinstall torch  # a build with CUDA")
     elif seen:
         import pynvml
@@ -193,7 +194,8 @@ def _torch() -> Iterator[Finding]:
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
         yield Finding("GPU", "ok", f"{names}; driver {driver}; torch {torch.__version__} with CUDA {cuda}")
     else:
-        yield Finding("GPU", "ok", f"none; torch {torch.__version__}, {torch.get_num_threads()} CPU thread(s)")
+        threads = counted(torch.get_num_threads(), "CPU thread")
+        yield Finding("GPU", "ok", f"none; torch {torch.__version__}, {threads}")
 
 
 def _rendering() -> Finding:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.store import Run, Store
+from dreamctl.wording import counted
 
 _ENOUGH = 20  # how many of the newest runs a rate is taken from
 
@@ -40,7 +41,7 @@ def estimate(store: Store, cells: Sequence[RunSpec]) -> Estimate:
         steps = sum(cell.config.steps for cell in of_kind)
         hours += steps / statistics.median(rates) / 3600
         disk += steps * statistics.median(_bytes(store, run) / run.env_steps for run in like)
-        sources.add(f"{len(like)} {name} run(s) on {', '.join(sorted({run.device or '?' for run in like}))}")
+        sources.add(f"{counted(len(like), f'{name} run')} on {', '.join(sorted({run.device or '?' for run in like}))}")
     return Estimate(hours, round(disk), memory, "; ".join(sorted(sources)))
 
 

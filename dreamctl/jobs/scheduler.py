@@ -116,8 +116,8 @@ class Scheduler:
     def stop(self) -> None:
         """Claim no more runs; ask the workers to write a checkpoint and end."""
         self.stopping = True
+        self._request_stop()  # or a run whose worker does not handle the signal yet would be queued
         for job in self.jobs.values():
-            self._request_stop(job.run)  # or a run whose worker does not handle the signal yet would be queued
             if job.process is not None:
                 job.process.terminate()
 
@@ -125,10 +125,11 @@ class Scheduler:
         """Kill the workers. Checkpoints and episodes remain, and the runs count as stopped."""
         self.stopping = True
         for job in self.jobs.values():
-            self._request_stop(job.run)
             if job.process is not None:
-                job.process.kill()
-            else:
+                job.process.kill()  # first, because a worker that is suspended may hold the database's lock
+        self._request_stop()
+        for job in self.jobs.values():
+            if job.process is None:
                 self.store.kill(job.run.id)
 
     def _step(self) -> None:
@@ -153,9 +154,9 @@ class Scheduler:
                 self.jobs[index] = Job(run, None, f"its worker could not be started: {error}")
             self.mirror = launch.keep_mirror(self.store, self.mirror)
 
-    def _request_stop(self, run: Run) -> None:
-        with suppress(OperationalError):  # the signal that follows suffices
-            self.store.request_stop(run.id)
+    def _request_stop(self) -> None:
+        with suppress(OperationalError):  # the signal suffices
+            self.store.request_stop(*(job.run.id for job in self.jobs.values()))
 
     def _ended(self, job: Job) -> bool:
         code = job.process.poll() if job.process else None  # before reading the run: a dead worker changes it no more

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.config import PRESETS, make
 from dreamctl.store.models import Run, Sweep
+from dreamctl.wording import counted
 
 DESCRIPTION = "mlflow.note.content"
 SWEEPS = "sweeps"  # the experiment that sweeps are runs of
@@ -72,7 +73,7 @@ def description_of_sweep(sweep: Sweep, counts: Mapping[str, int], runs: Mapping[
     rows = [f"| [{run.name}]({there}) | {run.status} | {_score(run)} |" for there, run in runs.items()]
     table = ["| run | status | score |", "|---|---|---|", *rows]
     total = sum(counts.values())
-    lines = [f"{total} run{'' if total == 1 else 's'}: {states}.", *(["\n".join(table)] if rows else [])]
+    lines = [f"{counted(total, 'run')}: {states}.", *(["\n".join(table)] if rows else [])]
     if total > len(runs):
         lines.append(f"These are the first; all of them: `dreamctl status {sweep.name}`")
     return "\n\n".join(lines)

@@ -167,10 +167,10 @@ class Store(SweepQueue, Labels):
             run.status = "stopped" if run.status == "finished" else run.status
         return run
 
-    def request_stop(self, run_id: str) -> None:
-        """Ask the worker of a running run to stop, which it reads with its next heartbeat."""
+    def request_stop(self, *run_ids: str) -> None:
+        """Ask the workers of running runs to stop, which they read with their next heartbeat."""
         with self._write() as session:
-            session.execute(update(Run).where(Run.id == run_id).values(stop_requested=True))
+            session.execute(update(Run).where(Run.id.in_(run_ids)).values(stop_requested=True))
 
     # Records
 

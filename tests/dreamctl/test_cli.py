@@ -127,7 +127,7 @@ def test_ls_shows_the_newest(tmp_path):
     runs = [submit(open_store(tmp_path), spec(seed)) for seed in range(3)]
     done = cli("ls", "--limit", "2", home=tmp_path)
     listed = done.stdout + done.stderr
-    assert "1 older runs are not shown" in listed and runs[2].id in listed and runs[0].id not in listed
+    assert "1 older run not shown" in listed and runs[2].id in listed and runs[0].id not in listed
     assert "older" not in cli("ls", "--limit", "3", home=tmp_path).stderr
 
 

@@ -253,7 +253,7 @@ def test_ls_narrows_sorts_and_shows_fields(home):
         [FAILED, "7", "-"],
         [FINISHED, "5", "200"],
     ]
-    assert "1 more runs are not shown" in shown.stderr
+    assert "1 more run not shown" in shown.stderr
     assert "did you mean 'horizon'" in typed("ls", "--columns", "horizn", home=home).stderr
     assert "did you mean 'score'" in typed("ls", "--sort", "-scoer", home=home).stderr
     fields = json.loads(typed("ls", "--json", "--columns", "seed,horizon", home=home).stdout)

@@ -232,4 +232,4 @@ def test_mlflow_can_be_switched_off_for_a_while(tmp_path):
     doctor = cli("doctor", "--json", home=tmp_path, DREAMCTL_MLFLOW="off")
     assert "switched off" in {row["what"]: row["text"] for row in json.loads(doctor.stdout)}["MLflow"]
     assert not (tmp_path / "mlflow.db").exists()
-    assert "1 run(s)" in cli("sync", home=tmp_path).stderr
+    assert "1 run and" in cli("sync", home=tmp_path).stderr

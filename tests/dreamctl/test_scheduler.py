@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from agent import checkpoints
-from dreamctl.jobs.scheduler import Scheduler
+from dreamctl.jobs.launch import submit
+from dreamctl.jobs.scheduler import Job, Scheduler
 from dreamctl.store import open_store
 from tests.agent.test_training import assert_same
-from tests.dreamctl.conftest import MLFLOW, QUICK, cli
+from tests.dreamctl.conftest import MLFLOW, QUICK, cli, spec
 
 GRID = [
     *("--tasks", "pendulum_swingup", "--preset", "smoke", "--seeds", "2"),
@@ -187,6 +188,25 @@ def test_a_second_ctrl_c_kills(tmp_path):
     assert all(run.status == "stopped" and run.reason.startswith("the worker died (killed") for run in ends)
 
 
+def test_a_kill_does_not_wait_for_a_worker_that_holds_the_lock(tmp_path):
+    """As one does that is suspended while it writes."""
+    store = open_store(tmp_path)
+    record = store.open_sweep("one", {}, 3)
+    store.enroll(record.id, [submit(store, spec()).id])
+    run = store.claim_next(record.id, "cpu")
+    hold = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None)"
+    hold += "; c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", hold, str(tmp_path / "dreamctl.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"locked\n"
+        scheduler = Scheduler(store, record, [])
+        scheduler.jobs[0] = Job(run, process)
+        begin = time.monotonic()
+        scheduler.kill()
+        assert time.monotonic() - begin < 10 and process.wait() == -signal.SIGKILL
+    assert store.get(run.id).stop_requested
+
+
 def wait(until, what):
     for _ in range(1200):
         if until():
@@ -254,7 +274,7 @@ def test_a_full_disk_fails_the_run_and_the_sweep_goes_on(tmp_path):
 def test_a_failing_run_says_why_and_the_sweep_goes_on(tmp_path):
     command = ["sweep", "--grid", "model_lr=1e30,1e-3", *GRID[:5], "1", *GRID[6:]]
     done = cli(*command, home=tmp_path, OMP_NUM_THREADS="1")
-    assert done.returncode == 1 and "1 run(s) of sweep" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "1 run of sweep" in done.stderr and "Traceback" not in done.stderr
     store = open_store(tmp_path)
     failed, finished = sorted(store.runs(), key=lambda run: run.status)
     assert (failed.status, finished.status) == ("failed", "finished")

@@ -83,7 +83,7 @@ def test_a_copied_home_keeps_its_hands_off_the_original(tmp_path):
     attempt = copy.claim(copy.runs()[0].id, "cpu")
     copy.record_evaluation(copy.runs()[0].id, kind="final", env_steps=1, seed=0, returns=[1.0], attempt=attempt)
     copy.finish(copy.runs()[0].id, attempt, "finished")
-    assert "2 run(s)" in cli("sync", home=copy.home).stderr  # a process of its own: MLflow remembers places
+    assert "2 runs and" in cli("sync", home=copy.home).stderr  # a process of its own: MLflow remembers places
     assert {path: path.read_bytes() for path in store.home.rglob("*") if path.is_file()} == before
     pictures = list((copy.home / "mlartifacts").rglob("learning_curve.png"))
     assert len(pictures) == 1 and len(list((copy.home / "mlartifacts").rglob("config.json"))) == 2
