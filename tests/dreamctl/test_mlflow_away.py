@@ -116,7 +116,7 @@ class Between(threading.Thread):
                 if not self.silent:
                     server = socket.create_connection(("127.0.0.1", self.other))
                     threading.Thread(target=self.copy, args=(client, server, 0), daemon=True).start()
-                    threading.Thread(target=self.copy, args=(server, client, 1), daemon=True).start()
+                    threading.Thread(target=self.copy, args=(server, client, 0.3), daemon=True).start()
 
     def copy(self, source, target, seconds):
         with suppress(OSError):
@@ -127,7 +127,7 @@ class Between(threading.Thread):
 
 
 def test_a_server_that_is_silent_and_then_slow(whole, tmp_path, monkeypatch):  # noqa: F811
-    """The mirror that said that MLflow does not answer copies all of it, once each answer comes after a second."""
+    """The mirror that said that MLflow does not answer copies all of it, once each answer comes late."""
     from mlflow import MlflowClient
 
     port, where = free_port(), f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -139,7 +139,7 @@ def test_a_server_that_is_silent_and_then_slow(whole, tmp_path, monkeypatch):  #
     program += ["--backend-store-uri", where, "--allowed-hosts", "*"]
     server = subprocess.Popen(program, start_new_session=True, stderr=subprocess.DEVNULL, cwd=tmp_path)
     monkeypatch.setenv("DREAMCTL_MLFLOW", f"http://127.0.0.1:{between.port}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     try:
         mirror = spawn_mirror(store)
