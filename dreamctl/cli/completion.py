@@ -12,14 +12,8 @@ from typing import Any
 import typer
 
 _MOST = 500  # names offered at most
-SWEEPS = (
-    "horizon",
-    "performance",
-    "behavior",
-    "representation",
-    "action-repeat",
-    "all",
-)  # as jobs.sweeps.NAMES, by a test
+# as jobs.sweeps.NAMES, by a test
+SWEEPS = ("horizon", "performance", "behavior", "representation", "action-repeat", "all")
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
 
