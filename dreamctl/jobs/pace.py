@@ -30,7 +30,8 @@ def pace(store: Store, run: Run) -> Pace:
     config = Config.from_dict(run.config)
     length = config.episode_length
     done = run.env_steps // length
-    ends = store.scalars(run.id, "time/episode_seconds", after=(done - _RECENT - 2) * length)
+    recent = store.scalars(run.id, "time/episode_seconds", after=(done - _RECENT - 2) * length)
+    ends = [end for end in recent if end.step <= run.env_steps]  # later: of an attempt whose last part is being redone
     if not ends or not run.updates:
         return Pace(None, None)
     playing = statistics.fmean(end.value for end in ends)

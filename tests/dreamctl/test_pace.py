@@ -67,6 +67,22 @@ def test_a_pause_is_no_pace(store, monkeypatch):
     assert pace(store, store.get(run.id)).left == pytest.approx(total - now, rel=0.12)
 
 
+def test_what_an_earlier_attempt_had_beyond_the_checkpoint_is_no_pace(store, monkeypatch):
+    wanted = spec(**STEPS)
+    run = submit(store, wanted)
+    moments, total = history(wanted.config, resumed_at=30)
+    before = [m for m in history(wanted.config)[0] if m[1] <= 36 * 40]  # the checkpoint is of 30 episodes
+    now = next(m[0] for m in moments if m[1] == 33 * 40)
+    after = [m for m in moments if m[0] <= now]
+    monkeypatch.setattr("dreamctl.store.sweeps.time", SimpleNamespace(time=lambda: now))
+    for past in before, after:
+        attempt = store.claim(run.id, "cpu")
+        points = [Point("time/episode_seconds", steps, end, when) for when, steps, _, end in past if end]
+        store.heartbeat(run.id, attempt, env_steps=past[-1][1], updates=past[-1][2], scalars=points)
+        store.finish(run.id, attempt, "stopped")
+    assert pace(store, store.get(run.id)).left == pytest.approx(total - now, rel=0.12)
+
+
 def test_before_the_first_update_nothing_is_promised(store):
     run = submit(store, spec(**STEPS))
     attempt = store.claim(run.id, "cpu")
