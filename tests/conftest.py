@@ -1,7 +1,9 @@
 """One thread in the tests: sums of several differ in their last digits, and two files may run at once."""
 
 import os
+import signal
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs, and all they start, ignore it
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 # The longest files, so that with `make test JOBS=2` no job is left alone with one of them at the end.
