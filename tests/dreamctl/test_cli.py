@@ -11,7 +11,7 @@ import pytest
 
 from dreamctl.jobs.launch import submit
 from dreamctl.store import open_store
-from tests.dreamctl.conftest import cli, spec
+from tests.dreamctl.conftest import cli, spec, typed
 
 HEAVY = ("torch", "mlflow", "pandas", "matplotlib", "dm_control", "mujoco", "alembic", "numpy")
 
@@ -100,42 +100,42 @@ BAD = [
 @pytest.mark.parametrize(("command", "message"), BAD, ids=[" ".join(command) for command, _ in BAD])
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, command, message):
     where = [] if command == ["bogus"] else ["--home", str(tmp_path / "home")]
-    done = cli(*command, *where)
+    done = typed(*command, *where)
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_version_is_that_of_the_package():
-    done = cli("--version")
+    done = typed("--version")
     assert (done.returncode, done.stdout) == (0, f"dreamctl {metadata.version('dreamctl')}\n")
 
 
 def test_an_unwritable_home_is_one_line(tmp_path):
     (tmp_path / "file").touch()
-    done = cli("run", "walker_walk", home=tmp_path / "file" / "home")
+    done = typed("run", "walker_walk", home=tmp_path / "file" / "home")
     assert done.returncode == 2 and "choose another with --home" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_a_home_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "file").touch()
-    done = cli("ls", home=tmp_path / "file")
+    done = typed("ls", home=tmp_path / "file")
     assert done.returncode == 2 and "is not a folder" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_ls_shows_the_newest(tmp_path):
     runs = [submit(open_store(tmp_path), spec(seed)) for seed in range(3)]
-    done = cli("ls", "--limit", "2", home=tmp_path)
+    done = typed("ls", "--limit", "2", home=tmp_path)
     listed = done.stdout + done.stderr
     assert "1 older run not shown" in listed and runs[2].id in listed and runs[0].id not in listed
-    assert "older" not in cli("ls", "--limit", "3", home=tmp_path).stderr
+    assert "older" not in typed("ls", "--limit", "3", home=tmp_path).stderr
 
 
 def test_stored_text_is_printed_as_it_is(tmp_path):
     store = open_store(tmp_path)
     run = submit(store, spec())
     store.finish(run.id, store.claim(run.id, "cpu"), "failed", "KeyError: [/x] [bold]")
-    shown = cli("show", run.name, home=tmp_path)
+    shown = typed("show", run.name, home=tmp_path)
     assert shown.returncode == 0 and "KeyError: [/x] [bold]" in shown.stdout
 
 

@@ -18,7 +18,7 @@ from dreamctl.jobs.spec import with_steps
 from dreamctl.store import open_store
 from dreamctl.store.moving import Part, export, import_
 from tests.agent.test_training import assert_same
-from tests.dreamctl.conftest import MLFLOW, cli, spec
+from tests.dreamctl.conftest import MLFLOW, cli, spec, typed
 from tests.dreamctl.test_outlast import known, parameters
 
 
@@ -288,5 +288,5 @@ def test_what_cannot_be_done_is_one_line(origin, tar, tmp_path):
         (["import", tmp_path, "--home", tmp_path / "h"], "there is no run database in"),
         (["import", store.home, "--home", store.home], "is the home to import into"),
     ):
-        done = cli(*arguments)
+        done = typed(*arguments)
         assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr

@@ -10,7 +10,7 @@ from agent.tasks import TASKS
 from dreamctl.errors import BadInput, UnknownRun
 from dreamctl.jobs import sweeps
 from dreamctl.jobs.sweeps import Request
-from tests.dreamctl.conftest import cli
+from tests.dreamctl.conftest import cli, typed
 
 
 def cells(name, **request):
@@ -162,7 +162,7 @@ BAD = [
 
 @pytest.mark.parametrize(("command", "message"), BAD, ids=[" ".join(command) for command, _ in BAD])
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, command, message):
-    done = cli(*command, home=tmp_path / "home")
+    done = typed(*command, home=tmp_path / "home")
     assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 

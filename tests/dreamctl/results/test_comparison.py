@@ -8,7 +8,7 @@ import pytest
 
 from dreamctl.errors import BadInput
 from dreamctl.results import comparison, published
-from tests.dreamctl.conftest import cli
+from tests.dreamctl.conftest import typed
 
 
 @pytest.fixture
@@ -90,22 +90,22 @@ def test_scores_of_shorter_runs_are_marked_or_left_out(store, evaluated):
     assert len(group.scores["pendulum_swingup"]) == 3
     (group,) = comparison.compare(store, runs, ("horizon",), complete=True).groups
     assert group.scores == {"pendulum_swingup": [300, 320]} and not group.short
-    table = cli("compare", "--csv", store.home / "a.csv", home=store.home)
+    table = typed("compare", "--csv", store.home / "a.csv", home=store.home)
     assert "walker" not in table.stderr and "shorter than 400 environment steps" in table.stderr
     (row,) = csv.DictReader((store.home / "a.csv").open())
     assert (row["seeds"], row["env_steps"], row["status"]) == ("3", "80", "failed")
 
 
 def test_where_narrows_every_command_that_reads(store, runs):
-    listed = cli("ls", "--where", "horizon=7", "--json", home=store.home)
+    listed = typed("ls", "--where", "horizon=7", "--json", home=store.home)
     assert [row["id"] for row in json.loads(listed.stdout)] == [runs[3].id]
-    both = cli("ls", "--where", "horizon=5,7", "--where", "seed=1", "--json", home=store.home)
+    both = typed("ls", "--where", "horizon=5,7", "--where", "seed=1", "--json", home=store.home)
     assert [row["id"] for row in json.loads(both.stdout)] == [runs[2].id]
-    done = cli("compare", "--by", "horizon", "--where", "horizon=5", "--json", home=store.home)
+    done = typed("compare", "--by", "horizon", "--where", "horizon=5", "--json", home=store.home)
     assert [row["group"] for row in json.loads(done.stdout)] == ["horizon=5"]
-    bad = cli("ls", "--where", "horizn=5", home=store.home)
+    bad = typed("ls", "--where", "horizn=5", home=store.home)
     assert bad.returncode == 2 and "did you mean 'horizon'" in bad.stderr
-    assert "takes FIELD=VALUE" in cli("compare", "--where", "horizon", home=store.home).stderr
+    assert "takes FIELD=VALUE" in typed("compare", "--where", "horizon", home=store.home).stderr
 
 
 @pytest.mark.parametrize(
@@ -124,15 +124,15 @@ def test_bad_input(store, runs, changes, message):
 
 
 def test_the_command(store, runs, tmp_path):
-    table = cli("compare", "--by", "horizon", home=store.home)
+    table = typed("compare", "--by", "horizon", home=store.home)
     assert table.returncode == 0, table.stderr
     assert "horizon=7" in table.stdout and "0.20 [0.00, " in table.stdout
     assert "no difference can be significant here: p is at least 0.67" in table.stderr
     assert "no interval for horizon=7: a task has only one seed" in table.stderr
     command = ["compare", "--by", "horizon", "--csv", tmp_path / "a.csv", "--json"]
-    clash = cli(*command, "--plot", tmp_path / "a.png", home=store.home)
+    clash = typed(*command, "--plot", tmp_path / "a.png", home=store.home)
     assert clash.returncode == 2 and "would overwrite the CSV of --plot" in clash.stderr
-    done = cli(*command, "--plot", tmp_path / "b.png", home=store.home)
+    done = typed(*command, "--plot", tmp_path / "b.png", home=store.home)
     rows = json.loads(done.stdout)
     keys = ("group", "seeds", "runs", "mean", "median", "std")
     assert [tuple(row[key] for key in keys) for row in rows] == [

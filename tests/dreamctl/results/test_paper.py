@@ -19,7 +19,7 @@ from dreamctl.results import draw, published
 from dreamctl.results.cells import Choice
 from dreamctl.results.figures import FIGURES, paper, style
 from dreamctl.store import open_store
-from tests.dreamctl.conftest import cli
+from tests.dreamctl.conftest import cli, typed
 
 STEPS = np.arange(5_000, 2_000_001, 100_000)
 LOSS = {"no_value": 0.5, "planet": 0.25, "contrastive": 0.6, "reward": 0.3}  # of the published curve, made up
@@ -367,7 +367,7 @@ def test_the_commands(store, tmp_path):
     assert done.returncode == 0 and [line.rsplit(".")[-1] for line in done.stdout.split()] == ["svg", "png", "csv"]
     assert "dreamctl sweep behavior" in done.stderr
     assert list(csv.DictReader((tmp_path / "figure7.csv").open()))
-    done = cli("plot", "all", "--out", tmp_path / "all", "--format", "png", "--json", home=store.home)
+    done = typed("plot", "all", "--out", tmp_path / "all", "--format", "png", "--json", home=store.home)
     assert done.returncode == 0, done.stderr
     told = {drawn["figure"]: drawn for drawn in json.loads(done.stdout)}
     assert told.keys() >= set(FIGURES) - {"figure5"}
@@ -377,11 +377,11 @@ def test_the_commands(store, tmp_path):
     assert made >= set(FIGURES) - {"figure5"}
     enroll(store, "reach", cells("horizon", tasks=("walker_walk",), seeds="1"), {}, 2)
     for command in (["final", "--x", "horizon"], ["curves", "--by", "method"]):
-        mixed = cli("plot", *command, home=store.home)
+        mixed = typed("plot", *command, home=store.home)
         assert mixed.returncode == 2 and "differ in " in mixed.stderr and "action_repeat" in mixed.stderr
-    done = cli("plot", "final", "--x", "horizon", "--sweep", "reach", home=store.home)
+    done = typed("plot", "final", "--x", "horizon", "--sweep", "reach", home=store.home)
     assert done.returncode == 0, done.stderr
-    bad = cli("plot", "figure7", "--format", "gif", home=store.home)
+    bad = typed("plot", "figure7", "--format", "gif", home=store.home)
     assert bad.returncode == 2 and "--format is png, pdf or svg" in bad.stderr
 
 

@@ -19,7 +19,7 @@ from dreamctl.jobs.sweeps import Request
 from dreamctl.results.report import folder, of_sweep
 from dreamctl.store import open_store
 from dreamctl.store.models import Run
-from tests.dreamctl.conftest import cli
+from tests.dreamctl.conftest import typed
 
 TASKS = ("hopper_hop", "walker_walk")
 EVIL = "<script>alert(1)</script>|`x`"
@@ -47,7 +47,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(home):
-    done = cli("report", "--json", "--out", home / "out", home=home)
+    done = typed("report", "--json", "--out", home / "out", home=home)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -155,7 +155,7 @@ def test_markdown_tables_are_even_and_its_pictures_exist(home, written):
 
 
 def test_a_report_of_a_sweep_is_of_its_runs_and_goes_to_it(home):
-    done = cli("report", "--sweep", "mine", home=home)
+    done = typed("report", "--sweep", "mine", home=home)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("sweep mine, preset paper, 2,000,000 environment steps, 3 seeds: of 19 claims ")
     store = open_store(home)
@@ -175,7 +175,7 @@ def test_mlflow_has_the_report_with_the_sweep(store, monkeypatch):
     fill(store, [RunSpec("walker_walk", 0, make("tiny"), "tiny")], every=100_000)
     sweep = store.open_sweep("mine", {"parts": [], "limit": None}, 3)
     store.enroll(sweep.id, [run.id for run in store.runs()])
-    assert cli("report", "--sweep", "mine", "--out", folder(store, "mine"), home=store.home).returncode == 0
+    assert typed("report", "--sweep", "mine", "--out", folder(store, "mine"), home=store.home).returncode == 0
     mirror = Mirror(store, lambda store, run, path: Image.new("RGB", (8, 8)).save(path), of_sweep)
     mirror.sync()
     client = MlflowClient(tracking_uri=mirror.uri)
@@ -189,10 +189,10 @@ def test_mlflow_has_the_report_with_the_sweep(store, monkeypatch):
 
 
 def test_homes_without_evaluated_runs_are_one_line(tmp_path, store):
-    nothing = cli("report", home=tmp_path / "none")
+    nothing = typed("report", home=tmp_path / "none")
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
     store.create_run(task="walker_walk", seed=0, config=make("tiny").to_dict(), digest="0" * 64, preset="tiny")
-    waiting = cli("report", home=store.home)
+    waiting = typed("report", home=store.home)
     assert waiting.returncode == 2 and "none of these runs has been evaluated yet" in waiting.stderr
 
 
