@@ -1,8 +1,8 @@
 """Learning curves of given runs: a panel per task, a line per kind of run with its +-1 std band over seeds.
 
 Runs are of one kind when only their seeds differ: same method, objective and settings. Thin lines are the single
-seeds; the dotted line is what a random policy scored in the seed episodes. What was published is drawn beside runs of
-the presets `paper` and `official`.
+seeds; the dotted line is what a random policy scored in the seed episodes. The released code's curve is drawn beside
+all runs, as far as they go; other methods' final scores, of full length, beside the presets `paper` and `official`.
 """
 
 from __future__ import annotations
@@ -69,17 +69,18 @@ def make(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: 
 
 
 def _beside(axis: Any, store: Store, task: str, runs: Sequence[Run], choice: Choice) -> list[lines.Row]:
-    """What else a panel shows: the random policy; of runs as long as the published ones also those."""
+    """What else a panel shows: the random policy, and what was published."""
     rows: list[lines.Row] = []
     baseline = curves.random_return(store, runs)
     if baseline is not None:
         look = style.LOOKS["Random policy"]
         axis.axhline(baseline, color=look.color, linewidth=1, linestyle=look.style, label="Random policy")
         rows.append((task, "Random policy", "", "", baseline, "", "", "", "", ""))
-    comparable = choice.published and choice.x == "steps" and {run.preset for run in runs} <= {"paper", "official"}
-    if comparable:
-        until = choice.until or max(run.steps for run in runs)
-        rows += lines.curve_of_released(axis, task, style.LOOKS["Dreamer"], until)
+    if not choice.published or choice.x != "steps":
+        return rows
+    until = choice.until or max(run.steps for run in runs)
+    rows += lines.curve_of_released(axis, task, style.LOOKS["Dreamer"], until)
+    if {run.preset for run in runs} <= {"paper", "official"}:
         for method in ("d4pg", "a3c"):
             rows += lines.reference(axis, task, method, choice.version)
     return rows

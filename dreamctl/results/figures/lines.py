@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -105,10 +106,13 @@ def reference(axis: Any, task: str, method: str, version: str) -> list[Row]:
 
 
 def curve_of_released(axis: Any, task: str, look: Look, until: int | None = None) -> list[Row]:
-    """The released Dreamer's published curve, up to environment steps; nothing where there is none."""
+    """The released Dreamer's published curve, up to environment steps; nothing where it has less than two points.
+
+    Its points come every 100,000 steps, the first after 5,000: one that is little beyond `until` is still shown.
+    """
     points = published.curve(task)
-    points = Curve(*(column[points.steps <= (until or points.steps.max(initial=0))] for column in points))
-    if not len(points.steps):
+    points = Curve(*(column[points.steps <= (until or math.inf) * 1.05] for column in points))
+    if len(points.steps) < 2:
         return []
     label = f"Dreamer ({published.RELEASED})"
     axis.plot(points.steps, points.mean, color=look.color, linewidth=0.8, linestyle="--", label=label)
@@ -123,6 +127,6 @@ def note(rows: Sequence[Row], version: str) -> str:
     """What a figure's legend says of seeds and of what is published."""
     of_seeds = CURVES.index("of_seeds")
     words = [style.seeds(row[of_seeds] for row in rows if row[of_seeds] and not row[6] and not row[-1])]
-    if any(row[-1] for row in rows):
+    if any(row[-1] and not row[-1].startswith(published.RELEASED) for row in rows):
         words.append(f"published scores ({version}): training steps, inputs in brackets")
     return "; ".join(word for word in words if word)

@@ -268,7 +268,7 @@ def test_all_tasks_are_one_curve_up_to_the_length_that_all_runs_have(store, eval
     assert (float(row["low"]), float(row["high"])) == pytest.approx(tuple(interval))
 
 
-def test_runs_of_the_papers_preset_are_drawn_beside_what_was_published(store, evaluated, tmp_path):
+def test_runs_are_drawn_beside_what_was_published(store, evaluated, tmp_path):
     from dreamctl.results import published
 
     run = evaluated({80: [10]}, preset="paper", task="walker_walk")
@@ -281,3 +281,13 @@ def test_runs_of_the_papers_preset_are_drawn_beside_what_was_published(store, ev
     assert all("official-scores-2021" in row["source"] for row in released)
     draw(store, [run], tmp_path / "b", published=False)
     assert {row["source"] for row in table(tmp_path / "b")} == {""}
+    ours = evaluated({80: [10]}, preset="tiny", task="walker_walk", seed=1)
+    ours.steps = 100_000  # of a smaller agent: the released curve's next point, and no final scores of others
+    draw(store, [ours], tmp_path / "c")
+    beside = [row for row in table(tmp_path / "c") if row["source"]]
+    assert [(row["group"], int(row["env_steps"])) for row in beside] == [
+        (released[0]["group"], steps) for steps in (5_000, 105_000)
+    ]
+    ours.steps = 50_000
+    draw(store, [ours], tmp_path / "d")
+    assert {row["source"] for row in table(tmp_path / "d")} == {""}
