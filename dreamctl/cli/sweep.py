@@ -165,8 +165,10 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> 
 
     out = console()
     table = Table(box=None, pad_edge=False)
-    fields = [key for key in cells[0].config.to_dict() if key != "returns"]  # it follows from the method
-    varied = [key for key in fields if len({getattr(cell.config, key) for cell in cells}) > 1]
+    configs = [cell.config for cell in cells]
+    varied = [key for key in configs[0].to_dict() if len({getattr(config, key) for config in configs}) > 1]
+    if len({(config.method, config.returns) for config in configs}) == len({config.method for config in configs}):
+        varied = [key for key in varied if key != "returns"]  # the method says it
     for heading in ("TASK", *(key.upper() for key in varied), "SEEDS", "STORED"):
         table.add_column(heading)
     groups: dict[tuple[Any, ...], list[tuple[RunSpec, Any]]] = {}

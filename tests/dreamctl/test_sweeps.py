@@ -34,6 +34,19 @@ def test_horizon_is_figure_4(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("axes", "columns"),
+    [
+        (["--grid", "returns=lambda,rewards"], ["TASK", "RETURNS", "SEEDS", "STORED"]),
+        (["--methods", "dreamer,no_value"], ["TASK", "METHOD", "SEEDS", "STORED"]),  # whose returns differ, too
+    ],
+)
+def test_a_dry_run_has_a_row_for_each_setting(tmp_path, axes, columns):
+    done = typed("sweep", "--tasks", "walker_walk", "--seeds", "2", *axes, "--dry-run", home=tmp_path / "home")
+    heading, *rows = [line.split() for line in done.stdout.partition("\n\n")[0].splitlines()]
+    assert heading == columns and [row[-2:] for row in rows] == [["0,1", "-"]] * 2
+
+
+@pytest.mark.parametrize(
     ("name", "key", "values", "fixed"),
     [
         ("behavior", "method", {"dreamer", "no_value", "planet"}, {"horizon": 20}),
