@@ -106,7 +106,7 @@ def reference(axis: Any, task: str, method: str, version: str) -> list[Row]:
 
 
 def curve_of_released(axis: Any, task: str, look: Look, until: int | None = None) -> list[Row]:
-    """The released Dreamer's published curve, up to environment steps; nothing where it has less than two points.
+    """The released Dreamer's published curve, up to environment steps; nothing where it has fewer than two points.
 
     Its points come every 100,000 steps, the first after 5,000: one that is little beyond `until` is still shown.
     """
