@@ -19,7 +19,7 @@ from dreamctl.jobs.sweeps import Request
 from dreamctl.results.report import folder, of_sweep
 from dreamctl.store import open_store
 from dreamctl.store.models import Run
-from tests.dreamctl.conftest import typed
+from tests.dreamctl.conftest import cli, typed
 
 TASKS = ("hopper_hop", "walker_walk")
 EVIL = "<script>alert(1)</script>|`x`"
@@ -155,7 +155,7 @@ def test_markdown_tables_are_even_and_its_pictures_exist(home, written):
 
 
 def test_a_report_of_a_sweep_is_of_its_runs_and_goes_to_it(home):
-    done = typed("report", "--sweep", "mine", home=home)
+    done = cli("report", "--sweep", "mine", home=home)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("sweep mine, preset paper, 2,000,000 environment steps, 3 seeds: of 19 claims ")
     store = open_store(home)
