@@ -146,6 +146,7 @@ class Home:
         by: Sequence[str] = ("method", "objective"),
         at: int | None = None,
         against: str | None = None,
+        within: Sequence[str] = (),
     ) -> DataFrame:
         """A row for each group of runs, best first, with what `dreamctl compare` prints. Raises `BadInput`.
 
@@ -155,7 +156,7 @@ class Home:
 
         from dreamctl.results import comparison
 
-        found = comparison.compare(self._store, self._unforked(where), by, at, against)
+        found = comparison.compare(self._store, self._unforked(where), by, at, against, within=within)
         columns = (
             *("mean", "mean_interval", "iqm", "interval", "difference", "difference_interval"),
             *("improvement", "improvement_interval", "p", "reference"),

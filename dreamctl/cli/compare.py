@@ -30,6 +30,12 @@ def compare(
             help="Group by this config field, preset or name; repeat for several [default: method, objective].",
         ),
     ] = None,
+    within: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY", help="Let the values of this config field weigh the same, as tasks do; repeat for several."
+        ),
+    ] = None,
     task: Annotated[
         list[str] | None,
         typer.Option(metavar="TASK", help="Only this task; repeat for several.", autocompletion=completion.tasks),
@@ -69,7 +75,7 @@ def compare(
     keys = tuple(by) if by else ("method", "objective")
     choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep, where=tuple(where or ()))
     runs = selection.select(store, run or [], choice, mixed="preset" in keys)
-    found = comparison.compare(store, runs, keys, at, against, complete)
+    found = comparison.compare(store, runs, keys, at, against, complete, tuple(within or ()))
     for note in _remarks(runs, found, at, complete):
         typer.echo(f"note: {note}", err=True)
     rows = [_row(group) for group in found.groups]
@@ -77,7 +83,7 @@ def compare(
         for row, group in zip(rows, found.groups, strict=True):
             row["reach"] = [one._asdict() for one in reaching.groups(store, group.finals, reach, at)]
     if csv is not None:
-        _write(csv, found.groups)
+        _write(csv, found)
     if plot is not None:
         from dreamctl.results.figures import intervals
 
@@ -108,13 +114,13 @@ def _remarks(runs: "list[Run]", found: "Comparison", at: int | None, complete: b
             "--complete leaves them out, --at STEPS compares all at one length"
         )
     if found.left_out:
-        notes.append(f"left out, because not all groups have these tasks: {', '.join(found.left_out)}")
+        notes.append(f"left out, because not all groups have these {_cells(found)}: {'; '.join(found.left_out)}")
     if found.source is not None:
         notes.append(f"published: {found.source.origin}; a mean over seeds, not single runs")
     single = [group.name or "all" for group in found.groups if group.interval is None and group.runs]
     if single:
         more = f" and {len(single) - 3} more" if len(single) > 3 else ""
-        notes.append(f"no interval for {', '.join(single[:3])}{more}: a task has only one seed")
+        notes.append(f"no interval for {'; '.join(single[:3])}{more}: a {_cells(found)[:-1]} has only one seed")
     return notes + advice(found)
 
 
@@ -126,7 +132,7 @@ def advice(found: "Comparison") -> list[str]:
     seeds = min(len(values) for group in found.groups if group.runs for values in group.scores.values())
     if seeds >= statistics.FEW:
         return []
-    text = f"{counted(seeds, 'seed')} per task: intervals are wide, because other seeds may fail"
+    text = f"{counted(seeds, 'seed')} per {_cells(found)[:-1]}: intervals are wide, because other seeds may fail"
     smallest = [
         p * found.tests
         for group in found.groups
@@ -137,13 +143,19 @@ def advice(found: "Comparison") -> list[str]:
     return [text + f"; use {statistics.FEW} or more to see smaller differences (docs/statistics.md)"]
 
 
+def _cells(found: "Comparison") -> str:
+    """What groups are compared over, in a word."""
+    return "cells" if found.within else "tasks"
+
+
 def _row(group: "Group") -> dict[str, Any]:
     values = group.values
     ordered = sorted(values)
     return {
         "group": group.name,
         "reference": group.reference,
-        "tasks": len(group.scores),
+        "tasks": len({run.task for run in group.runs} or group.scores),
+        "cells": len(group.scores),
         "seeds": len({run.seed for run in group.runs}) or None,
         "runs": len(group.runs),
         "short": len(group.short),
@@ -170,15 +182,16 @@ def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     published = found.source is not None
     better = "DIFFERENCE" if published else "P(BETTER)"
-    several = max(row["tasks"] for row in rows) > 1  # then a deviation would be that of the tasks
+    several = max(row["cells"] for row in rows) > 1  # then a deviation would be that of the cells
     table.add_column("GROUP", overflow="fold", min_width=min(12, max(len(row["group"] or "all") for row in rows)))
-    headings = [*(["TASKS"] if several else []), "SEEDS", "MEAN", *([] if several else ["STD"]), "IQM / 1000", better]
+    over = [_cells(found).upper()] if several else []
+    headings = [*over, "SEEDS", "MEAN", *([] if several else ["STD"]), "IQM / 1000", better]
     for heading in (*headings, *([] if published else ["P"])):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         mean, std = ("-" if row[key] is None else f"{row[key]:.1f}" for key in ("mean", "std"))
         seeds = str(row["seeds"] or "-")
-        cells = [row["group"] or "all", *([str(row["tasks"]), seeds, mean] if several else [seeds, mean, std])]
+        cells = [row["group"] or "all", *([str(row["cells"]), seeds, mean] if several else [seeds, mean, std])]
         cells.append(_range(row["iqm"], row["iqm_interval"], ".2f"))
         if published:
             cells.append(_range(row["difference"], row["difference_interval"], ".0f"))
@@ -189,11 +202,12 @@ def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
     groups = found.groups
     reference = next(group.name for group in groups if group.reference)
     if len(groups) > 1:
-        over = f"over the {len(found.tasks)} tasks that all groups have" if len(found.tasks) > 1 else "on one task"
+        what = f"cells ({' x '.join(('task', *found.within))})" if found.within else "tasks"
+        where = f"over the {len(found.cells)} {what} that all groups have" if len(found.cells) > 1 else "on one task"
         if published:
-            out.print(f"difference of the means from {reference!r} {over}; 95 % intervals in brackets")
+            out.print(f"difference of the means from {reference!r} {where}; 95 % intervals in brackets")
         else:
-            out.print(f"P(better): probability that a run scores higher than a run of {reference!r}, {over}")
+            out.print(f"P(better): probability that a run scores higher than a run of {reference!r}, {where}")
             out.print(f"95 % intervals in brackets; p: exact rank test{_corrected(found)}")
     keys = sorted({key for group in groups for key in group.differs})
     if keys:
@@ -244,12 +258,12 @@ def _p(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}" if value >= 0.0005 else "<0.001"
 
 
-def _write(path: Path, groups: "list[Group]") -> None:
-    """Write a CSV with a row for each group and task. Raises `BadInput`."""
+def _write(path: Path, found: "Comparison") -> None:
+    """Write a CSV with a row for each group and task, or cell. Raises `BadInput`."""
     import csv
 
     from dreamctl.errors import BadInput
-    from dreamctl.results import scores
+    from dreamctl.results import comparison, scores
 
     header = (
         "group", "task", "seeds", "mean", "std", "env_steps", "status", "iqm", "iqm_low", "iqm_high", "difference",
@@ -259,20 +273,21 @@ def _write(path: Path, groups: "list[Group]") -> None:
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(header)
-            for group in groups:
+            for group in found.groups:
                 pooled = (
                     *_three(group.iqm, group.interval),
                     *_three(group.difference, group.difference_interval),
                     *_three(group.improvement, group.improvement_interval),
                     "" if group.p is None else group.p,
                 )
-                for task, values in group.scores.items():
-                    cell = scores.cell([final for final in group.finals if final.run.task == task])
+                for name, values in group.scores.items():
+                    own = [final for final in group.finals if comparison.cell_of(final.run, found.within) == name]
+                    cell = scores.cell(own)
                     if cell is None:  # published
-                        writer.writerow((group.name, task, "", values[0], "", "", group.name, *pooled))
+                        writer.writerow((group.name, name, "", values[0], "", "", group.name, *pooled))
                     else:
-                        own = (cell.seeds, cell.mean, cell.std, cell.env_steps, cell.status)
-                        writer.writerow((group.name, task, *own, *pooled))
+                        numbers = (cell.seeds, cell.mean, cell.std, cell.env_steps, cell.status)
+                        writer.writerow((group.name, name, *numbers, *pooled))
     except OSError as error:
         raise BadInput(f"cannot write {path} ({error.strerror}): choose another --csv") from error
 

@@ -127,8 +127,11 @@ def come(run: Run) -> int:
     return run.steps if run.status == "finished" else run.env_steps
 
 
-def must_agree(runs: Sequence[Run], what: str = "line") -> None:
-    """Raises `BadInput` if the runs of one line, point or group differ in more than their seeds."""
+def must_agree(runs: Sequence[Run], what: str = "line", way_out: str = "") -> None:
+    """Raises `BadInput` if the runs of one line, point or group differ in more than their seeds.
+
+    way_out: another option that allows it, `{0}` standing for the field.
+    """
     if len({str(fork(run)) for run in runs}) > 1:
         raise BadInput(
             f"runs of one {what} were forked at different environment steps, or not all are forks: name the runs to use"
@@ -136,8 +139,9 @@ def must_agree(runs: Sequence[Run], what: str = "line") -> None:
     differ = {k for run in runs for k in run.config if run.config[k] != runs[0].config.get(k)} - WATCHING
     keys = sorted(differ, key=lambda key: (key not in ("method", "objective"), key))
     if keys:
+        pooled = f", let its values weigh the same ({way_out.format(keys[0])})" if way_out else ""
         raise BadInput(
-            f"runs of one {what} differ in {', '.join(keys)}: make a {what} for each value (--by {keys[0]}) "
+            f"runs of one {what} differ in {', '.join(keys)}: make a {what} for each value (--by {keys[0]}){pooled} "
             "or choose the runs of one sweep (--sweep NAME)"
         )
 

@@ -1,4 +1,7 @@
-"""Comparing groups of runs over the tasks that all groups have. Pooled over tasks, scores are returns / 1000."""
+"""Comparing groups of runs over the cells that all groups have: tasks, or a task with a value of the fields `within`.
+
+Pooled over cells, which weigh the same, scores are returns / 1000.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ PUBLISHED = "published"
 
 @dataclass
 class Group:
-    """A group of runs. scores: {task: returns, one per seed}; means and differences are in returns, the IQM is in
+    """A group of runs. scores: {cell: returns, one per seed}; means and differences are in returns, the IQM is in
     returns / 1000; improvement: probability that one of its runs beats a run of the reference."""
 
     name: str
     scores: dict[str, list[float]]
     finals: list[Final] = field(default_factory=list)
-    mean: float = 0.0  # over tasks of the mean over seeds
+    mean: float = 0.0  # over cells of the mean over seeds
     mean_interval: Interval | None = None
     iqm: float | None = None  # None for published scores, which are not single runs
     interval: Interval | None = None  # of the IQM
@@ -55,18 +58,19 @@ class Group:
 
     @property
     def values(self) -> np.ndarray:
-        """All scores, of all tasks."""
+        """All scores, of all cells."""
         return np.concatenate([np.asarray(values, float) for values in self.scores.values()])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups, best first. tasks: those that all have; left_out: the others; tests: how many p is corrected for."""
+    """Groups, best first. cells: those that all have; left_out: the others; tests: how many p is corrected for."""
 
     groups: list[Group]
-    tasks: list[str]
+    cells: list[str]
     left_out: list[str]
     tests: int
+    within: Sequence[str] = ()
     source: published.Score | None = None  # a score of the group `published`, for its origin
 
 
@@ -77,21 +81,28 @@ def compare(
     at: int | None = None,
     against: str | None = None,
     complete: bool = False,
+    within: Sequence[str] = (),
 ) -> Comparison:
     """Group evaluated runs by the config fields `by`, and compare the groups over the tasks that all of them have.
+
+    within: config fields whose values weigh the same, as tasks do: with "horizon" a cell is a task at one horizon.
 
     at: use the last evaluation up to this environment step, of the runs that have reached it; default: the last one.
     complete: use only runs as long as the longest. against: the reference group (a prefix of its name, or `published`
     for the published Dreamer). By default it is the best group; because that choice depends on the scores, p values
     and intervals are then corrected for all pairs of groups. Raises `BadInput`, also if the runs of one group differ
-    on a task in more than their seeds.
+    in a cell in more than their seeds.
     """
-    for key in by:
+    for key in (*by, *within):
         if key not in ("preset", "name"):
             final.check(key)
+    if both := set(by) & set(within):
+        raise BadInput(f"--by and --within both name {', '.join(sorted(both))}: leave out one")
+    if within and against == PUBLISHED:
+        raise BadInput("the published scores have no settings to compare within: leave out --within")
     if at is not None:
         runs = [run for run in runs if run.env_steps >= at]
-    groups = _grouped(scores.finals(store, runs, until=at, complete=complete).values(), by)
+    groups = _grouped(scores.finals(store, runs, until=at, complete=complete).values(), by, within)
     if not groups:
         raise BadInput(
             "none of these runs has been evaluated" + (f" and has reached {at} environment steps" if at else "")
@@ -102,38 +113,44 @@ def compare(
         if not known:
             raise BadInput("nothing was published for these tasks and environment steps")
         groups.append(Group(PUBLISHED, {task: [score.mean] for task, score in known.items()}))
-    every = {task for group in groups for task in group.scores}
-    tasks = statistics.common([group.scores for group in groups])
-    if not tasks:
-        raise BadInput("these groups have no task in common: choose others, --where FIELD=VALUE")
+    every = {cell for group in groups for cell in group.scores}
+    cells = statistics.common([group.scores for group in groups])
+    if not cells:
+        shared = " and ".join(("task", *within))
+        raise BadInput(f"these groups have no {shared} in common: choose others, --where FIELD=VALUE")
     for group in groups:
-        group.scores = {task: group.scores[task] for task in tasks}
-        group.finals = [final for final in group.finals if final.run.task in tasks]
+        group.scores = {cell: group.scores[cell] for cell in cells}
+        group.finals = [final for final in group.finals if cell_of(final.run, within) in cells]
         _summarize(group, group.name != PUBLISHED or not known)
     groups.sort(key=lambda group: -1.0 if group.iqm is None else group.iqm, reverse=True)
     reference = _reference(groups, against)
-    tests = _test(groups, reference, against is None, {task: known[task] for task in tasks if task in known})
+    tests = _test(groups, reference, against is None, {task: known[task] for task in cells if task in known})
     _differences(groups)
     source = next(iter(known.values()), None)
-    return Comparison(groups, tasks, sorted(every - set(tasks)), tests, source)
+    return Comparison(groups, cells, sorted(every - set(cells)), tests, within, source)
+
+
+def cell_of(run: Run, within: Sequence[str]) -> str:
+    """The cell of a run: its task, and its values of the fields `within`."""
+    return ", ".join((run.task, _name(run, within))) if within else run.task
 
 
 def scaled(scores: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    """{task: returns / 1000}."""
-    return {task: [value / SCALE for value in values] for task, values in scores.items()}
+    """{cell: returns / 1000}."""
+    return {cell: [value / SCALE for value in values] for cell, values in scores.items()}
 
 
-def _grouped(finals: Iterable[Final], by: Sequence[str]) -> list[Group]:
-    """Groups with their scores by task. Raises `BadInput` if runs of one task differ in more than their seeds."""
+def _grouped(finals: Iterable[Final], by: Sequence[str], within: Sequence[str]) -> list[Group]:
+    """Groups with their scores by cell. Raises `BadInput` if runs of one cell differ in more than their seeds."""
     members: dict[tuple[str, str], list[Final]] = {}
     for one in sorted(finals, key=lambda final: final.run.env_steps):
-        members.setdefault((_name(one.run, by), one.run.task), []).append(one)
+        members.setdefault((_name(one.run, by), cell_of(one.run, within)), []).append(one)
     groups: dict[str, Group] = {}
-    for (name, task), same in members.items():
-        must_agree([one.run for one in same], "group")
+    for (name, cell), same in members.items():
+        must_agree([one.run for one in same], "group", "--within {0}")
         group = groups.setdefault(name, Group(name, {}))
         own = list({one.run.seed: one for one in same}.values())  # of two equal runs the longer counts
-        group.scores[task] = [one.score for one in own]
+        group.scores[cell] = [one.score for one in own]
         group.finals += own
     return list(groups.values())
 

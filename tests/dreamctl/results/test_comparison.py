@@ -58,10 +58,33 @@ def test_groups_are_compared_over_the_tasks_that_all_have(store, evaluated):
     runs += [evaluated({400: [900]}, seed=seed, horizon="7", task="walker_walk") for seed in range(3)]
     found = comparison.compare(store, runs, ("horizon",))
     assert [group.name for group in found.groups] == ["horizon=5", "horizon=7"]
-    assert found.tasks == ["pendulum_swingup"] and found.left_out == ["walker_walk"]
+    assert found.cells == ["pendulum_swingup"] and found.left_out == ["walker_walk"]
     assert found.groups[1].scores == {"pendulum_swingup": [200, 201, 202]} and found.groups[1].p == pytest.approx(0.1)
     with pytest.raises(BadInput, match="no task in common"):
         comparison.compare(store, [runs[0], runs[-1]], ("horizon",))
+
+
+def test_the_values_of_a_field_weigh_the_same_as_tasks_do(store, evaluated):
+    """Two horizons of one task give the numbers that two tasks with the same scores give."""
+
+    def groups(places, **options):
+        scores = {"dreamer": ((300, 320, 360), (700, 640)), "no_value": ((310, 100, 150), (650, 400))}
+        runs = [
+            evaluated({400: [score]}, seed=seed, method=method, **place)
+            for method, cells in scores.items()
+            for place, cell in zip(places, cells, strict=True)
+            for seed, score in enumerate(cell)
+        ]
+        return comparison.compare(store, runs, ("method",), **options)
+
+    tasks = groups(({}, {"task": "walker_walk"}))
+    within = groups(({}, {"horizon": "7"}), within=("horizon",))
+    assert within.cells == ["pendulum_swingup, horizon=5", "pendulum_swingup, horizon=7"]
+    assert "horizon" not in within.groups[1].differs
+    for theirs, ours in zip(tasks.groups, within.groups, strict=True):
+        assert list(ours.scores.values()) == list(theirs.scores.values())
+        for key in ("name", "mean", "iqm", "interval", "difference_interval", "improvement_interval", "p"):
+            assert getattr(ours, key) == getattr(theirs, key), key
 
 
 def test_p_values_allow_for_the_choice_of_the_best_group(store, evaluated):
@@ -114,7 +137,10 @@ def test_where_narrows_every_command_that_reads(store, runs):
         ({"by": ("horizn",)}, "did you mean 'horizon'"),
         ({"against": "nobody"}, "'nobody' is not one of the groups"),
         ({"against": "horizon"}, "'horizon' is not one of the groups horizon=7, horizon=5"),
-        ({"by": ("method",)}, "runs of one group differ in horizon: .*--by horizon"),
+        ({"by": ("method",)}, "runs of one group differ in horizon: .*--by horizon.*--within horizon"),
+        ({"within": ("horizon",)}, "--by and --within both name horizon"),
+        ({"by": ("method",), "within": ("horizn",)}, "did you mean 'horizon'"),
+        ({"by": ("method",), "within": ("horizon",), "against": "published"}, "leave out --within"),
         ({"at": 1000}, "has been evaluated and has reached 1000 environment steps"),
     ],
 )
@@ -130,6 +156,11 @@ def test_the_command(store, runs, tmp_path):
     assert "no difference can be significant here: p is at least 0.67" in table.stderr
     assert "no interval for horizon=7: a task has only one seed" in table.stderr
     command = ["compare", "--by", "horizon", "--csv", tmp_path / "a.csv", "--json"]
+    one = typed("compare", "--within", "horizon", "--csv", tmp_path / "c.csv", home=store.home)
+    assert "a cell has only one seed" in one.stderr and "CELLS" in one.stdout
+    cells = [(row["task"], row["seeds"], row["mean"]) for row in csv.DictReader((tmp_path / "c.csv").open())]
+    name = "pendulum_swingup, horizon="
+    assert cells == [(f"{name}5", "2", "200.0"), (f"{name}7", "1", "500.0")]
     clash = typed(*command, "--plot", tmp_path / "a.png", home=store.home)
     assert clash.returncode == 2 and "would overwrite the CSV of --plot" in clash.stderr
     done = typed(*command, "--plot", tmp_path / "b.png", home=store.home)
