@@ -151,6 +151,7 @@ class Home:
         """A row for each group of runs, best first, with what `dreamctl compare` prints. Raises `BadInput`.
 
         Mean and difference are in returns, the IQM is in returns / 1000; intervals are pairs. Forks are left out.
+        within: config fields whose values weigh the same, as tasks do.
         """
         import pandas as pd
 

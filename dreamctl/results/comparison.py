@@ -86,7 +86,6 @@ def compare(
     """Group evaluated runs by the config fields `by`, and compare the groups over the tasks that all of them have.
 
     within: config fields whose values weigh the same, as tasks do: with "horizon" a cell is a task at one horizon.
-
     at: use the last evaluation up to this environment step, of the runs that have reached it; default: the last one.
     complete: use only runs as long as the longest. against: the reference group (a prefix of its name, or `published`
     for the published Dreamer). By default it is the best group; because that choice depends on the scores, p values
