@@ -41,6 +41,22 @@ def age(store, run, seconds):
     database.close()
 
 
+def hold(process, store):
+    """Stop a worker where it holds no lock of the database: in the middle of a write nobody else could write."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        database = sqlite3.connect(store.home / "dreamctl.db", timeout=0, isolation_level=None)
+        try:
+            database.execute("BEGIN EXCLUSIVE")
+            return
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+        finally:
+            database.close()
+
+
 def test_a_process_is_known_by_boot_namespace_and_clock_tick(worker, store):
     process, run = worker
     row = store.get(run.id)
@@ -100,8 +116,7 @@ def test_a_worker_that_is_held_beyond_its_lease_goes_on(store):
     deadline = time.monotonic() + 120
     while store.get(run.id).updates == 0 and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGSTOP)
-    time.sleep(0.5)
+    hold(process, store)
     age(store, run, 3600)
     assert store.reap(wait=True) == [] and "running" in typed("show", run.name, home=store.home).stdout
     refused = typed("run", "--resume", run.name, home=store.home)
