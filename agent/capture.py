@@ -62,7 +62,7 @@ class _Recording:
         gc.collect()
         gc.disable()  # memory that is given back while a graph records spoils it
         try:
-            with torch.cuda.graph(self.graph, stream=stream):
+            with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
                 self.result = function(*self.arguments)
         finally:
             gc.enable()

@@ -1,12 +1,12 @@
 """All that is to be measured on a GPU, as one command: `python -m benchmarks.gpu OUT [--minutes 9]`.
 
-The most valuable first, each with a time limit of its own, so that what fails or hangs costs no more than that:
-whether the recorded update does what the plain one does, in float32; one update (recorded in both precisions, eager,
-plain); environment steps per second with overlap; then for the rest of the time a real run, recorded in OUT/home, its
-evaluations beside the published curve in OUT/real.json. With --more, before the run: rendering and acting, no overlap,
-2 and 4 runs at once (4 also under MPS where it is installed), replay, what each change to the update is worth, one
-update by torch.compile. Results are written as they come. Given again it leaves out what OUT holds already and goes on
-with the run. On a machine without a GPU: --device cpu --preset smoke tries it out.
+The most valuable first, each with a time limit of its own, so that what fails or hangs costs no more than that: whether
+the recorded update does what the plain one does, in float32; one update (recorded in both precisions, eager, plain);
+environment steps per second with overlap; then for the rest of the time a real run, as long as it has time for at that
+rate, recorded in OUT/home, its evaluations beside the published curve in OUT/real.json. With --more, before the run:
+rendering and acting, no overlap, 2 and 4 runs at once (4 also under MPS where it is installed), replay, what each
+change to the update is worth, one update by torch.compile. Results are written as they come. Given again it leaves out
+what OUT holds already and goes on with the run. On a machine without a GPU: --device cpu --preset smoke tries it out.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from dreamctl.store import open_store
 _RUN = "real"
 _MPS = "nvidia-cuda-mps-control"
 _ENDING = 60  # seconds that the run gets for its checkpoint and its copy in MLflow
+_SHARE = 0.8  # of the measured rate, which counts neither evaluations nor checkpoints
+_WHOLE = 10_000  # environment steps that the run's length is a multiple of
 
 
 def steps(preset: str, device: str, overlap: int, more: bool) -> dict[str, tuple[int, list[str]]]:
@@ -105,7 +107,7 @@ def main() -> None:
             print(f"{printed.decode()}  exit code {process.returncode}: {log_end}", flush=True)
         print(f"  {time.monotonic() - begin:.0f} s", flush=True)
     if time.monotonic() < end - _ENDING:
-        train(arguments, out / "home", end)
+        train(arguments, out, end)
         rows = beside_published(out / "home")
         (out / "real.json").write_text(json.dumps(rows, indent=2))
         print(f"\n{'env steps':>10}{'score':>8}{'published':>11}")
@@ -138,12 +140,14 @@ def beside_published(home: Path) -> list[dict[str, float]]:
     ]
 
 
-def train(arguments: argparse.Namespace, home: Path, end: float) -> None:
+def train(arguments: argparse.Namespace, out: Path, end: float) -> None:
     """Begin the run or go on with it, until it is finished or the time is over; then it stops with a checkpoint."""
-    settings = [part for item in arguments.set for part in ("--set", item)]
-    fresh = [arguments.task, "--preset", arguments.preset, "--name", _RUN, "--set", f"overlap={arguments.overlap}"]
+    home = out / "home"
+    settings = [f"overlap={arguments.overlap}", *length(out, end - _ENDING - time.monotonic()), *arguments.set]
+    fresh = [arguments.task, "--preset", arguments.preset, "--name", _RUN]
+    fresh += [part for item in settings for part in ("--set", item)]
     known = home.exists() and open_store(home, create=False).runs()
-    command = ["run", *(["--resume", _RUN] if known else [*fresh, *settings])]
+    command = ["run", *(["--resume", _RUN] if known else fresh)]
     command = [sys.executable, "-m", "dreamctl", *command, "--device", arguments.device, "--home", str(home)]
     process = subprocess.Popen(command)
     while process.poll() is None and time.monotonic() < end - _ENDING:
@@ -154,6 +158,14 @@ def train(arguments: argparse.Namespace, home: Path, end: float) -> None:
             process.wait(_ENDING)
         except subprocess.TimeoutExpired:
             process.kill()  # its worker, in a session of its own, goes on to its checkpoint
+
+
+def length(out: Path, seconds: float) -> list[str]:
+    """The setting of the environment steps that a run can make in so many seconds; none if its rate is not known."""
+    if not (out / "training.json").exists():
+        return []
+    rate = json.loads((out / "training.json").read_text())["results"][0]["env_steps_per_second"]
+    return [f"steps={max(1, int(_SHARE * rate * seconds / _WHOLE)) * _WHOLE}"]
 
 
 if __name__ == "__main__":
