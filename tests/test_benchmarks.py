@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from benchmarks.agreement import agree
 from benchmarks.changes import CHANGES
 from benchmarks.peer_training import PRINTED, Episode, Printer, configuration, rates
 from benchmarks.peer_update import OURS
@@ -32,7 +33,10 @@ def test_a_benchmark_measures(name):
             assert found["seconds"]["tiny"].keys() == {"fast", "bfloat16", "plain"}
             assert min(found["seconds"]["tiny"].values()) > 0
         case "agreement":
-            assert found["agree"] and 0 <= found["differences"]["tiny"]["losses"] < 1e-4
+            found = found["differences"]["tiny"]
+            assert agree(found) and 0 < found["fast"]["losses"] < 1e-4
+            assert not agree(found | {"fast64": {"losses": 1e-3, "parameters": 0.0}})
+            assert not agree(found | {"fast": {"losses": 0.0, "parameters": 4 * found["plain"]["parameters"]}})
         case "changes":
             assert found["seconds"]["tiny"].keys() == {"fast", *CHANGES}
         case "replay":
