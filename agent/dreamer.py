@@ -34,7 +34,8 @@ class Optimizer:
         self.parameters, self.lr = list(parameters), lr
         self.epsilon, self.clip = config.adam_epsilon, config.gradient_clip
         self.fused, self.on_gpu = True, self.parameters[0].is_cuda
-        self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+        # float32 whatever the parameters are: fused Adam on a GPU reads them as that
+        self.steps = [torch.zeros((), dtype=torch.float32, device=parameter.device) for parameter in self.parameters]
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
 

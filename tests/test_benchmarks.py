@@ -35,7 +35,8 @@ def test_a_benchmark_measures(name):
         case "agreement":
             found = found["differences"]["tiny"]
             assert agree(found) and 0 < found["fast"]["losses"] < 1e-4
-            assert not agree(found | {"fast64": {"losses": 1e-3, "parameters": 0.0}})
+            for wrong in (1e-3, float("nan")):
+                assert not agree(found | {"fast64": {"losses": 0.0, "parameters": wrong}})
             assert not agree(found | {"fast": {"losses": 0.0, "parameters": 4 * found["plain"]["parameters"]}})
         case "changes":
             assert found["seconds"]["tiny"].keys() == {"fast", *CHANGES}
