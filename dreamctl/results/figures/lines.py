@@ -108,16 +108,19 @@ def reference(axis: Any, task: str, method: str, version: str) -> list[Row]:
 def curve_of_released(axis: Any, task: str, look: Look, until: int | None = None) -> list[Row]:
     """The released Dreamer's published curve, up to environment steps; nothing where it has fewer than two points.
 
-    Its points come every 100,000 steps, the first after 5,000: one that is little beyond `until` is still shown.
+    Its points come every 100,000 steps, the first after 5,000, and what lies between two of them is a line. So that a
+    short run has something beside it, the first point not before `until` is in the rows, and the line to it is cut off.
     """
     points = published.curve(task)
-    points = Curve(*(column[points.steps <= (until or math.inf) * 1.05] for column in points))
+    if until is not None:
+        points = Curve(*(column[: np.searchsorted(points.steps, until) + 1] for column in points))
     if len(points.steps) < 2:
         return []
     label = f"Dreamer ({published.RELEASED})"
-    axis.plot(points.steps, points.mean, color=look.color, linewidth=0.8, linestyle="--", label=label)
-    low, high = points.mean - points.std, points.mean + points.std
-    axis.fill_between(points.steps, low, high, color=look.color, alpha=0.1, linewidth=0)
+    x = np.unique(np.minimum(points.steps, until or math.inf))
+    mean, std = (np.interp(x, points.steps, column) for column in (points.mean, points.std))
+    axis.plot(x, mean, color=look.color, linewidth=0.8, linestyle="--", label=label)
+    axis.fill_between(x, mean - std, mean + std, color=look.color, alpha=0.1, linewidth=0)
     columns = zip(*(column.tolist() for column in points), strict=True)
     source = f"{published.RELEASED}, from pixels ({published.CURVES})"
     return [(task, label, n, step, mean, std, "", n, step, source) for step, mean, std, n in columns]

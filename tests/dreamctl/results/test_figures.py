@@ -288,6 +288,22 @@ def test_runs_are_drawn_beside_what_was_published(store, evaluated, tmp_path):
     assert [(row["group"], int(row["env_steps"])) for row in beside] == [
         (released[0]["group"], steps) for steps in (5_000, 105_000)
     ]
-    ours.steps = 50_000
+    ours.steps = 4_000  # it ends before the first of them
     draw(store, [ours], tmp_path / "d")
     assert {row["source"] for row in table(tmp_path / "d")} == {""}
+
+
+def test_the_released_curve_ends_with_a_short_run():
+    """A line between its points at 5,000 and 105,000 steps, cut off at 30,000: a quarter of the way."""
+    from matplotlib.figure import Figure
+
+    from dreamctl.results import published
+    from dreamctl.results.figures import lines, style
+
+    axis = Figure().add_subplot()
+    rows = lines.curve_of_released(axis, "walker_walk", style.LOOKS["Dreamer"], until=30_000)
+    (line,) = axis.lines
+    first, second = published.curve("walker_walk").mean[:2]
+    assert line.get_xdata().tolist() == [5_000, 30_000]
+    assert line.get_ydata().tolist() == pytest.approx([first, first + (second - first) / 4])
+    assert [row[3] for row in rows] == [5_000, 105_000]  # what was published, nothing in between
