@@ -56,6 +56,16 @@ def test_waiting_and_mixing_would_be_noticed():
             agent.learn(*given)
 
 
+def test_adams_counts_are_float32_in_float64_too(float64):
+    """PyTorch's fused Adam reads them as that on CUDA; as float64 they gave NaN at the first update."""
+    counts = [count for optimizer in agent_of().optimizers.values() for count in optimizer.steps]
+    own = torch.optim.Adam([nn.Parameter(torch.zeros(1))], fused=True)  # PyTorch's own class does the same
+    own.param_groups[0]["params"][0].grad = torch.ones(1)
+    own.step()
+    (state,) = own.state.values()
+    assert {count.dtype for count in counts} == {state["step"].dtype} == {torch.float32}
+
+
 def test_what_a_graph_reads_and_writes_stays_in_place_on_cuda(monkeypatch):
     """Parameters, Adam's state and its counts of steps, on the device; fused Adam that may be recorded.
 
