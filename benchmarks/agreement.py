@@ -21,10 +21,10 @@ from torch import Tensor
 
 from agent.capture import WARM_UP
 from agent.config import Config
-from agent.device import resolve, tune
+from agent.device import tune
 from agent.dreamer import Dreamer, Noise
 from agent.world_model import Batch
-from benchmarks.machine import describe
+from benchmarks.machine import available, describe
 from benchmarks.plain import PlainDreamer
 from benchmarks.update import ACTIONS, SIZES, random_batch
 
@@ -95,11 +95,11 @@ def agree(found: dict[str, dict[str, float]]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, action="append", help="may be given again [default: small]")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=available, default="auto")
     parser.add_argument("--updates", type=int, default=UPDATES)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    device = resolve(arguments.device)
+    device = arguments.device
     tune(device)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False

@@ -19,14 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agent.behavior import Behavior, Returns
-from agent.device import resolve, tune
+from agent.device import tune
 from agent.dreamer import Dreamer, Optimizer
 from agent.networks import Decoder, Encoder, Upsampling
 from agent.returns import lambda_return
 from agent.rssm import RSSM, State
 from agent.world_model import WorldModel
 from benchmarks import plain
-from benchmarks.machine import describe
+from benchmarks.machine import available, describe
 from benchmarks.update import ACTIONS, SIZES, random_batch
 
 
@@ -108,11 +108,11 @@ def measure(size: str, device: str, repeat: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, action="append", help="may be given again [default: small, paper]")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=available, default="auto")
     parser.add_argument("--repeat", type=int, default=10)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    device = resolve(arguments.device)
+    device = arguments.device
     tune(device)
     sizes = arguments.size or ["small", "paper"]
     results = {size: measure(size, device, arguments.repeat) for size in sizes}

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import available
 from dreamctl.results import published
 from dreamctl.store import open_store
 
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--task", default="walker_walk")
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--overlap", type=int, default=3)
-    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--device", type=available, default="cuda:0")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the run")
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes

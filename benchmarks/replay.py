@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from agent.config import make
-from agent.device import resolve
 from agent.replay import Episode, Replay
-from benchmarks.machine import describe
+from benchmarks.machine import available, describe
 
 ACTIONS = 6
 
@@ -54,11 +53,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--episodes", type=int, default=400)
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=available, default="auto")
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    device = resolve(arguments.device)
+    device = arguments.device
     found = measure(arguments.preset, arguments.episodes, device, arguments.repeat)
     if arguments.json:
         print(json.dumps({"machine": describe(device), **found}, indent=2))

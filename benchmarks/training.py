@@ -20,8 +20,7 @@ from typing import Any
 
 from agent import training
 from agent.config import make
-from agent.device import resolve
-from benchmarks.machine import describe
+from benchmarks.machine import available, describe
 
 
 class Watch:
@@ -72,7 +71,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=6)
     parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=available, default="auto")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.parallel > 1:
@@ -84,7 +83,7 @@ def main() -> None:
             result["env_steps_per_second"] = sum(one["results"][index]["env_steps_per_second"] for one in each)
             result["hours_per_million"] = 1e6 / result["env_steps_per_second"] / 3600
     else:
-        device = resolve(arguments.device)
+        device = arguments.device
         settings = dict(item.split("=", 1) for item in arguments.set)
         found = {"machine": describe(device), "preset": arguments.preset, "task": arguments.task}
         found["results"] = [

@@ -18,10 +18,10 @@ from dataclasses import replace
 import torch
 
 from agent.config import Config, make
-from agent.device import resolve, tune
+from agent.device import tune
 from agent.dreamer import Dreamer
 from agent.world_model import Batch
-from benchmarks.machine import describe
+from benchmarks.machine import available, describe
 from benchmarks.plain import PlainDreamer
 
 ACTIONS = 6
@@ -76,7 +76,7 @@ def random_batch(config: Config, device: str) -> Batch:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, action="append", help="may be given again [default: all]")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=available, default="auto")
     parser.add_argument("--repeat", type=int, default=10)
     parser.add_argument("--compiled", action="store_true", help="also by torch.compile (needs a compiler)")
     parser.add_argument(
@@ -84,7 +84,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    device = resolve(arguments.device)
+    device = arguments.device
     tune(device)
     sizes = arguments.size or list(SIZES)
     how = (device, arguments.repeat, arguments.compiled, arguments.cpu_time)

@@ -1,5 +1,6 @@
 """The benchmarks work, at their smallest; their figures are in docs/performance.md."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -45,6 +46,14 @@ def test_a_benchmark_measures(name):
         case "training":
             (result,) = found["results"]
             assert result["env_steps_per_second"] > 0 and result["phases"]["update"] > 0
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "gpu"])
+def test_a_device_that_is_not_there_is_one_line(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, *(["OUT"] if name == "gpu" else []), "--device", "cuda:99"])
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module(f"benchmarks.{name}").main()
+    assert end.value.code == 2 and "device 'cuda:99' asked for, but" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", OURS)
