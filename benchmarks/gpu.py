@@ -1,13 +1,13 @@
 """All that is to be measured on a GPU, as one command: `python -m benchmarks.gpu OUT [--minutes 9]`.
 
 The most valuable first, each with a time limit of its own, so that what fails or hangs costs no more than that: whether
-the recorded update does what the plain one does, in float32; one update (recorded in both precisions, eager, plain);
-environment steps per second with overlap; then for the rest of the time a real run, as long as it has time for at that
-rate, recorded in OUT/home with a profile, its evaluations beside the published curve in OUT/real.json. With --more,
-before the run: rendering and acting, no overlap, 2 and 4 runs at once (4 also under MPS where it is installed), replay,
-what each change to the update is worth, one update by torch.compile. Results are written as they come. Given again it
-leaves out what OUT holds already and goes on with the run. On a machine without a GPU: --device cpu --preset smoke
-tries it out.
+the recorded update does what the plain one does, in float64 and float32; one update (recorded in both precisions,
+eager, plain); environment steps per second with overlap; then for the rest of the time a real run, as long as it has
+time for at that rate, recorded in OUT/home with a profile, its evaluations beside the published curve in OUT/real.json.
+With --more, before the run: rendering and acting, no overlap, 2 and 4 runs at once (4 also under MPS where it is
+installed), replay, what each change to the update is worth, one update by torch.compile. Results are written as they
+come. Given again it leaves out what OUT holds already and goes on with the run. On a machine without a GPU: --device
+cpu --preset smoke tries it out.
 """
 
 from __future__ import annotations
