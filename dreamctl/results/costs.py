@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dreamctl.store import Point, Run, Store
+import numpy as np
+
+from dreamctl.store import Point, Run
 
 # Hours per 1e6 environment steps on one V100, without parallelization (Section 5, "Implementation").
 PAPER = {"dreamer": 10.0, "planet": 17.0, "d4pg": 24.0}
 RATE = "time/env_steps_per_second"  # recorded with every episode: the mean since the attempt began
-_PAUSE = 3  # if the time between two points is this many times what the rate implies, the run was not at work
+_PAUSE = 3  # an interval this many times slower than the run's median one holds a pause between two attempts
 
 
 def forked_at(run: Run) -> int:
@@ -22,29 +24,25 @@ def hours_per_million(rate: float | None) -> float | None:
     return 1e6 / rate / 3600 if rate else None
 
 
-def rates(store: Store, runs: Iterable[Run]) -> dict[str, float]:
-    """{run id: environment steps per second of work, over all attempts} of the runs that have recorded it."""
-    found = {}
-    for run in runs:
-        points = store.scalars(run.id, RATE)
-        seconds, first = at_work(points, run), forked_at(run)
-        if seconds and seconds[-1] > 0:
-            found[run.id] = (points[-1].step - first) / seconds[-1]
-    return found
+def rates(runs: Iterable[Run]) -> dict[str, float]:
+    """{run id: environment steps per second of work, over all attempts} of the runs that have worked."""
+    done = {run.id: (run.env_steps - forked_at(run), run.work_seconds) for run in runs}
+    return {name: steps / seconds for name, (steps, seconds) in done.items() if steps > 0 and seconds > 0}
 
 
-def at_work(points: Sequence[Point], run: Run) -> list[float]:
-    """Seconds of work by each of a run's points of `RATE`, summed over all attempts.
+def at_work(points: Sequence[Point], run: Run) -> np.ndarray:
+    """Seconds of work by each of a run's points of `RATE`: [K], of which the last is the run's rate times its steps.
 
-    Between two points it is the time that passed or, if an attempt ended between them, their steps divided by the rate
-    of the later one. So neither pauses between attempts count, nor work that was lost in a crash and repeated.
+    Up to the first point they are those of its rate, then those on the clock, but for intervals with a pause, which
+    count at the run's median pace. The whole is then stretched to the run's `work_seconds`, the sum over its attempts.
     """
-    spent, seconds = [], 0.0
-    step, clock = forked_at(run), None
-    for point in points:
-        expected = (point.step - step) / point.value if point.value > 0 else 0.0
-        passed = expected if clock is None else point.wall_time - clock
-        seconds += passed if 0 < passed <= _PAUSE * expected else expected
-        spent.append(seconds)
-        step, clock = point.step, point.wall_time
-    return spent
+    steps = np.array([forked_at(run), *(point.step for point in points)], float)
+    clock = np.array([point.wall_time for point in points])
+    taken = np.diff(steps)
+    passed = np.array([taken[0] / points[0].value if points[0].value > 0 else 0.0, *np.diff(clock)])
+    paces = passed[(passed > 0) & (taken > 0)] / taken[(passed > 0) & (taken > 0)]
+    pace = float(np.median(paces)) if len(paces) else 1.0
+    at_pace = pace * taken
+    seconds = np.where((passed > 0) & (passed <= _PAUSE * at_pace), passed, at_pace).cumsum()
+    rate = rates([run]).get(run.id)
+    return seconds * ((steps[-1] - steps[0]) / rate / seconds[-1]) if rate and seconds[-1] > 0 else seconds

@@ -58,7 +58,7 @@ def progress(store: Store, run: Run, what: str) -> Points:
     if what == "updates":
         values = [run.parent["updates"] if run.parent else 0, *(point.value for point in points)]
     else:
-        values = [0, *(seconds / 3600 for seconds in costs.at_work(points, run))]
+        values = [0, *(costs.at_work(points, run) / 3600)]
     return np.array([costs.forked_at(run), *(point.step for point in points)], np.int64), np.array(values, np.float64)
 
 

@@ -166,8 +166,8 @@ def test_figures_take_no_fork_for_a_run_from_scratch(home, tmp_path):
     steps, updates = curves.progress(store, fork, "updates")
     assert (steps.tolist(), updates.tolist()) == ([160, 200, 240], [4, 6, 8])
     assert curves.progress(store, fork, "hours")[0].tolist() == [160, 200, 240]
-    own = costs.at_work(store.scalars(fork.id, costs.RATE), fork)[-1]
-    assert costs.rates(store, [fork])[fork.id] == pytest.approx(80 / own)
+    assert curves.progress(store, fork, "hours")[1].tolist()[-1] == pytest.approx(fork.work_seconds / 3600)
+    assert costs.rates([fork])[fork.id] == pytest.approx(80 / fork.work_seconds)
 
 
 def test_an_origin_that_is_none_is_refused(home, tmp_path):

@@ -65,7 +65,9 @@ def _judge(claim: Claim, evidence: Evidence) -> Verdict:
     outcome = together(measure.outcome for measure in found.measures)
     runs = sorted(witness.runs.values(), key=lambda run: (run.task, run.name))
     command = None
-    if witness.lacking:
+    if evidence.exhausted:
+        pass  # only other runs than those could decide it
+    elif witness.lacking:
         command = evidence.command(claim.sweep, sorted(witness.lacking))
     elif outcome == UNDECIDED and runs:  # the intervals are too wide
         command = evidence.command(claim.sweep, seeds=2 * max(len({run.seed for run in runs}), 3))

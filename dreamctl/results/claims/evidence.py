@@ -6,9 +6,10 @@ import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from agent.config import METHODS, make
 from dreamctl.jobs.sweeps import BUILT_IN
@@ -47,9 +48,10 @@ class Evidence:
     """The runs of a choice, by cell and seed, their scores at one length, and what they have in common.
 
     steps: environment steps at which scores are read: `choice.until`, else the length that most runs have. Runs that
-    have not come so far do not count. settings: the config of all runs but for what the paper varies; runs with other
-    settings than most are left out, `left_out` says how many. Raises `BadInput` when no run fits the choice, and for
-    runs of several presets.
+    have not come so far, or were not evaluated up to there, do not count (`unfinished`), nor all but one of those that
+    differ in nothing but their length (`twice`). settings: the config of all runs but for what the paper varies; runs
+    with other settings than most are left out, `left_out` says how many. Raises `BadInput` when no run fits the choice,
+    and for runs of several presets.
     """
 
     def __init__(self, store: Store, choice: Choice) -> None:
@@ -67,11 +69,24 @@ class Evidence:
         self.left_out = len(runs) - len(kept)
         lengths = Counter(run.steps for run in kept)
         self.steps = choice.until or max(lengths, key=lambda steps: (lengths[steps], steps))
+        points = curves.evaluations(store, kept, self.steps)
+        scores = {run.id: self._score(run, points[run.id][1]) for run in kept}
+        self._scores = {name: score for name, score in scores.items() if score is not None}
+        come = [run for run in kept if run.id in self._scores]
+        self.unfinished = len(kept) - len(come)
         self.cells: dict[Cell, dict[int, Run]] = defaultdict(dict)
-        for run in sorted(kept, key=lambda run: run.env_steps):  # of one that was done twice that which came further
-            if run.score is not None and run.env_steps >= self.steps:
-                self.cells[cell_of(run)][run.seed] = run
-        self.unfinished = len(kept) - sum(len(seeds) for seeds in self.cells.values())
+        for run in sorted(come, key=self._preference):
+            self.cells[cell_of(run)][run.seed] = run
+        self.twice = len(come) - sum(map(len, self.cells.values()))
+
+    def _preference(self, run: Run) -> tuple[bool, int]:
+        """Of a run that was done twice that of the wanted length counts, for its final evaluation, else the longer."""
+        return run.steps == self.steps, run.env_steps
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether these are the runs of one sweep, which has none left to train."""
+        return self.sweep is not None and not (self.waiting or self.unfinished)
 
     @cached_property
     def action_repeat(self) -> int:
@@ -79,16 +94,18 @@ class Evidence:
         return self._usual("action_repeat", make(self.preset).action_repeat, self.cells)
 
     def horizon(self, method: str) -> int:
-        """A method's usual horizon: that of which most tasks are there, Dreamer's where that leaves a choice."""
+        """A method's usual horizon: Dreamer's and PlaNet's is that of which most tasks are there; without a value model
+        it is Dreamer's, so that the value model is all in which they differ."""
+        if method == "no_value":
+            return self.horizon("dreamer")
         own = [cell for cell in self.cells if cell.method == method]
-        preferred = self.horizon("dreamer") if method != "dreamer" else make(self.preset).horizon
-        return self._usual("horizon", preferred, own)
+        return self._usual("horizon", make(self.preset, {"method": method}).horizon, own)
 
     def _usual(self, axis: str, preferred: int, cells: Iterable[Cell]) -> int:
         tasks: dict[int, set[str]] = defaultdict(set)
         for cell in cells:
             tasks[getattr(cell, axis)].add(cell.task)
-        return max(tasks, key=lambda value: (len(tasks[value]), value == preferred), default=preferred)
+        return max(tasks, key=lambda value: (len(tasks[value]), -abs(value - preferred)), default=preferred)
 
     def cell(
         self,
@@ -101,23 +118,20 @@ class Evidence:
         """A cell; what is not said is as usual."""
         return Cell(task, method, objective, horizon or self.horizon(method), action_repeat or self.action_repeat)
 
-    @cached_property
-    def _scores(self) -> dict[str, float]:
-        return {run.id: self._score(run) for seeds in self.cells.values() for run in seeds.values()}
-
     def score(self, run: Run) -> float:
         """A run's score at `steps`: its last evaluation up to there."""
         return self._scores[run.id]
 
-    def _score(self, run: Run) -> float:
+    def _score(self, run: Run, returns: np.ndarray) -> float | None:
+        """The score of a run with those evaluations up to `steps`; None if it has not come so far, or has none."""
         if run.status == "finished" and run.steps == self.steps:
-            return float(run.score or 0)
-        return float(curves.evaluations(self.store, [run], self.steps)[run.id][1][-1])
+            return run.score  # evaluated at the end of its last episode, which may be later
+        return float(returns[-1]) if run.env_steps >= self.steps and len(returns) else None
 
     @cached_property
     def rates(self) -> dict[str, float]:
         """Environment steps per second at work of each run."""
-        return costs.rates(self.store, (run for seeds in self.cells.values() for run in seeds.values()))
+        return costs.rates(run for seeds in self.cells.values() for run in seeds.values())
 
     @property
     def setting(self) -> str:
@@ -198,16 +212,6 @@ class Witness:
 def cell_of(run: Run) -> Cell:
     """The cell that a run belongs to."""
     return Cell(run.task, *(run.config[axis] for axis in _VARIED))
-
-
-def presets(runs: Sequence[Run]) -> list[str]:
-    """The presets of runs, that with most runs first."""
-    return [preset for preset, _ in Counter(run.preset for run in runs).most_common()]
-
-
-def of_preset(choice: Choice, preset: str) -> Choice:
-    """The choice, narrowed to a preset."""
-    return replace(choice, preset=preset)
 
 
 def _settings(config: Mapping[str, Any]) -> str:

@@ -72,7 +72,7 @@ def gather(store: Store, choice: Choice, folder: Path, progress: Progress) -> Re
     """Everything, its figures drawn into `folder`. Raises `BadInput` when no run fits the choice."""
     runs = selection.select(store, [], choice, mixed=True)
     presets = [preset for preset, _ in Counter(run.preset for run in runs).most_common()]
-    rates = costs.rates(store, runs)
+    rates = costs.rates(runs)
     parts = []
     for preset in presets:
         of_preset = [run for run in runs if run.preset == preset]

@@ -36,6 +36,7 @@ class Scores:
     columns: tuple[str, ...]
     rows: Mapping[str, Mapping[str, Sequence[float]]]
     pooled: bool = True  # whether a mean over the rows means something
+    note: str = ""
 
     def table(self) -> Table:
         """Mean +- std over seeds, how many seeds where that varies; at the end the mean of what all columns have."""
@@ -51,7 +52,8 @@ class Scores:
             if all(np.isfinite(mean.low) for mean in means):
                 lines.append(("95 % interval", *(f"{mean.low:.0f} to {mean.high:.0f}" for mean in means)))
         many = f"{min(seeds)} seeds" if len(seeds) == 1 else "in brackets how many seeds"
-        return Table(self.title, (self.first, *self.columns), tuple(lines), f"mean +- std over seeds; {many}")
+        more = f"; {self.note}" if self.note else ""
+        return Table(self.title, (self.first, *self.columns), tuple(lines), f"mean +- std over seeds; {many}{more}")
 
 
 def of_scores(evidence: Evidence) -> list[Scores]:
@@ -75,8 +77,10 @@ def of_scores(evidence: Evidence) -> list[Scores]:
     lengths = f"after {evidence.steps:,} environment steps"
     several = {task for task, _ in horizons.values() if len({c for t, c in horizons.values() if t == task}) > 2}
     horizons = {cell: place for cell, place in horizons.items() if place[0] in several}
+    used = {cell.method: cell.horizon for cell in methods}
+    note = "horizon: " + ", ".join(f"{name} {used[key]}" for key, name in style.METHODS.items() if key in used)
     found = [
-        _scores(f"Methods {lengths}", "Task", methods, cells, tuple(style.METHODS.values())),
+        _scores(f"Methods {lengths}", "Task", methods, cells, tuple(style.METHODS.values()), note=note),
         _scores(f"Objectives {lengths}", "Task", objectives, cells, tuple(style.OBJECTIVES.values())),
         _scores(f"Action repeats {lengths}", "Task", repeats, cells),
         _scores(f"Imagination horizons {lengths}", "Task, method", horizons, cells, pooled=False),
@@ -126,14 +130,14 @@ def interval(found: Interval, digits: int = 0) -> str:
 
 def _scores(
     title: str, first: str, places: Mapping[Cell, tuple[str, str]], cells: Mapping[Cell, list[float]],
-    order: tuple[str, ...] = (), pooled: bool = True,
+    order: tuple[str, ...] = (), pooled: bool = True, note: str = "",
 ) -> Scores:  # fmt: skip
     rows: dict[str, dict[str, list[float]]] = {}
     for cell, (row, column) in sorted(places.items(), key=lambda item: item[1][0]):
         rows.setdefault(row, {})[column] = cells[cell]
     used = {column for of in rows.values() for column in of}
     rest = sorted(used - set(order), key=lambda column: int(column.rpartition(" ")[2]))
-    return Scores(title, first, (*(column for column in order if column in used), *rest), rows, pooled)
+    return Scores(title, first, (*(column for column in order if column in used), *rest), rows, pooled, note)
 
 
 def _cell(scores: Sequence[float], count: bool) -> str:
@@ -146,4 +150,4 @@ def _cell(scores: Sequence[float], count: bool) -> str:
 def _tex(text: str) -> str:
     for plain, written in (("\\", r"\textbackslash "), ("+-", r"$\pm$"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_")):
         text = text.replace(plain, written)
-    return text.replace("#", r"\#").replace("$\\pm$", "$\\pm$")
+    return text.replace("#", r"\#")

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from sqlalchemy import delete
 
 from agent.config import make
 from benchmarks.synthetic import WORLDS, World, fill
@@ -17,6 +18,7 @@ from dreamctl.results.cells import Choice
 from dreamctl.results.claims import CLAIMS, CONFIRMED, CONTRADICTED, UNDECIDED, measure
 from dreamctl.results.claims.evidence import TASKS
 from dreamctl.store import open_store
+from dreamctl.store.models import Evaluation
 
 EVERY = 100_000  # environment steps between two evaluations
 PROTOCOL = (7, 18)  # claims on how the runs were made; no score can contradict them
@@ -136,6 +138,22 @@ def test_configs_that_differ_by_task_contradict_claim_7(tmp_path):
     assert verdict.measures[0].interval.high == 10
 
 
+@pytest.mark.parametrize(("only", "outcome"), [({"horizon": 3}, UNDECIDED), ({"model_lr": 6e-4}, CONTRADICTED)])
+def test_a_task_that_lacks_the_common_run_is_open_unless_its_settings_differ(tmp_path, only, outcome):
+    """19 tasks alike; the last has been run with another value of a sweep's axis, or with a learning rate of its own.
+
+    A task of the user's own counts neither way.
+    """
+    *alike, last = sweeps.build("performance", Request(methods=("dreamer",), seeds="1")).cells()
+    other = dataclasses.replace(last, config=make("paper", only))
+    extra = RunSpec("fish_swim", 0, make("paper"), "paper", "extra")
+    store = open_store(tmp_path / "home")
+    fill(store, [*alike, other, extra], WORLDS["confirming"], every=EVERY)
+    verdict = verdicts(store)[7]
+    assert verdict.outcome == outcome
+    assert verdict.measures[0].interval == (19, 19, 20 if outcome == UNDECIDED else 19)
+
+
 def test_too_few_seeds_everywhere_contradict_claim_18(tmp_path):
     store = open_store(tmp_path / "home")
     fill(store, sweeps.build("all", Request(seeds="2")).cells(), WORLDS["confirming"], every=EVERY)
@@ -194,6 +212,52 @@ def test_runs_that_are_shorter_or_have_other_settings_do_not_count(tmp_path):
     (first, *_) = [run for run in store.runs() if run.seed == 0]
     at = [e.mean for e in store.evaluations(first.id) if e.env_steps == 1_000_000]
     assert [earlier.score(first)] == at
+
+
+def test_a_run_without_an_evaluation_so_early_does_not_count(tmp_path):
+    store = open_store(tmp_path / "home")
+    fill(store, [RunSpec("hopper_hop", seed, make("paper"), "paper") for seed in (0, 1)], every=EVERY)
+    late = next(run.id for run in store.runs() if run.seed == 0)
+    with store._write() as session:
+        session.execute(delete(Evaluation).where(Evaluation.run_id == late, Evaluation.env_steps == EVERY))
+    evidence = claims.gather(store, Choice(until=EVERY))
+    (cell,) = evidence.cells
+    assert (set(evidence.cells[cell]), evidence.unfinished) == ({1}, 1)
+
+
+def test_of_two_equal_runs_that_of_the_wanted_length_counts(tmp_path):
+    """Its final evaluation has more episodes than the one that the longer run had on its way."""
+    store = open_store(tmp_path / "home")
+    runs = [
+        RunSpec("hopper_hop", seed, make("paper", {"steps": 500_000}), "paper", f"short{seed}") for seed in range(3)
+    ]
+    runs += [RunSpec("hopper_hop", 1, make("paper"), "paper", "long")]
+    fill(store, runs, WORLDS["confirming"], every=EVERY)
+    evidence = claims.gather(store, Choice())
+    (seeds,) = evidence.cells.values()
+    assert [seeds[seed].name for seed in range(3)] == ["short0", "short1", "short2"]
+    assert (evidence.steps, evidence.twice, evidence.unfinished) == (500_000, 1, 0)
+    assert evidence.score(seeds[1]) == seeds[1].score
+
+
+def test_without_a_value_model_the_usual_horizon_is_dreamers(tmp_path):
+    """Also where there are runs of other horizons alone; PlaNet's is its own, the nearest to its preset's."""
+    store = open_store(tmp_path / "home")
+    settings = [("dreamer", 20), ("no_value", 3), ("no_value", 25), ("planet", 3), ("planet", 10)]
+    configs = [make("paper", {"method": method, "horizon": horizon}) for method, horizon in settings]
+    fill(store, [RunSpec("hopper_hop", 0, config, "paper", f"run{i}") for i, config in enumerate(configs)], every=EVERY)
+    evidence = claims.gather(store, Choice())
+    assert [evidence.horizon(method) for method in ("dreamer", "no_value", "planet")] == [20, 20, 10]
+    assert evidence.cell("hopper_hop", "no_value") not in evidence.cells
+
+
+def test_a_finished_sweep_of_the_users_asks_for_no_more_of_itself(tmp_path):
+    store = open_store(tmp_path / "home")
+    cells = [RunSpec("hopper_hop", seed, make("paper"), "paper") for seed in range(3)]
+    fill(store, cells, every=EVERY)
+    store.enroll(store.open_sweep("mine", {"parts": [], "limit": None}, 3).id, [run.id for run in store.runs()])
+    assert {verdict.command for verdict in verdicts(store, sweep="mine").values()} == {None}
+    assert verdicts(store)[1].command.startswith("dreamctl sweep performance")
 
 
 def test_runs_of_several_presets_are_not_judged_together(tmp_path):

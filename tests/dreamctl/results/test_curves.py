@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from dreamctl.errors import BadInput
 from dreamctl.results import costs, curves
+from dreamctl.store.models import Run
 
 
 def points(steps, values):
@@ -77,19 +79,24 @@ def test_of_two_evaluations_at_one_step_the_last_counts(store, evaluated):
 
 
 def test_hours_are_those_at_work(store, evaluated):
-    """Two attempts with a night between them: what was done counts, the night does not."""
-    run = evaluated({80: [10]})
+    """Two attempts with a night between them: what was done counts, the night does not.
+
+    The sum is that of the attempts, so also what the points do not tell: an hour of a worker that was held.
+    """
+    run = evaluated({160: [10]})
     with store._write() as session:
         from dreamctl.store.models import Scalar
 
         hour = 3600
-        # 40 steps an hour; the second attempt is half as fast and starts after ten hours
-        for step, rate, at in ((40, 40, 1), (80, 40, 2), (120, 20, 14), (160, 20, 16)):
+        # 40 steps an hour; the second attempt starts after ten hours
+        for step, rate, at in ((40, 40, 1), (80, 40, 2), (120, 40, 13), (160, 40, 14)):
             values = dict(name="time/env_steps_per_second", step=step, value=rate / hour, wall_time=hour * at)
             session.add(Scalar(run_id=run.id, **values))
+        session.execute(update(Run).values(work_seconds=5 * hour))
+    run = store.get(run.id)
     steps, hours = curves.progress(store, run, "hours")
-    assert (steps.tolist(), hours.tolist()) == ([0, 40, 80, 120, 160], pytest.approx([0, 1, 2, 4, 6]))
-    assert costs.rates(store, [run]) == {run.id: pytest.approx(160 / (6 * hour))}
+    assert (steps.tolist(), hours.tolist()) == ([0, 40, 80, 120, 160], pytest.approx([0, 1.25, 2.5, 3.75, 5]))
+    assert costs.rates([run]) == {run.id: pytest.approx(160 / (5 * hour))}
     with pytest.raises(BadInput, match="no record of its updates: use --x steps"):
         curves.progress(store, run, "updates")
 
