@@ -111,19 +111,20 @@ class Home:
         return pd.DataFrame(rows, columns=["run", *of_run, *of_evaluation])
 
     def curves(
-        self, *where: str, by: Sequence[str] = ("task", "method", "objective"), width: int | None = None
+        self, *where: str, by: str | Sequence[str] = ("task", "method", "objective"), width: int | None = None
     ) -> DataFrame:
         """Learning curves: mean and population std over seeds, in bins of environment steps, a row per group and bin.
 
         by: fields of runs or of their configs to group by; runs of one group may differ only in their seeds. width: bin
         width in environment steps; default: as in the figures. Columns: `by`, env_steps (right edge of the bin), mean,
-        std, seeds. Forks are left out. Raises `BadInput` if no run has been evaluated or a group mixes settings.
+        std, seeds. Forks are left out. Raises `BadInput` if no run has been evaluated or a group mixes tasks or
+        settings.
         """
         import pandas as pd
 
         from dreamctl.results import cells, curves
 
-        groups: dict[tuple[Any, ...], list[Run]] = {}
+        by, groups = _keys(by), dict[tuple[Any, ...], list[Run]]()
         for run in sorted(self._unforked(where), key=lambda run: run.env_steps):
             if run.score is not None:
                 groups.setdefault(tuple(_value(run, key) for key in by), []).append(run)
@@ -133,6 +134,8 @@ class Home:
         width, late = width or curves.bin_width(every), curves.tolerance(every)
         rows = []
         for values, runs in groups.items():
+            if len(tasks := {run.task for run in runs}) > 1:
+                raise BadInput(f"one group has the tasks {', '.join(sorted(tasks))}: add 'task' to by")
             cells.must_agree(runs, "group")
             seeds = {run.seed: run for run in runs}  # of two equal runs the longer
             points = curves.evaluations(self._store, list(seeds.values()))
@@ -143,10 +146,10 @@ class Home:
     def compare(
         self,
         *where: str,
-        by: Sequence[str] = ("method", "objective"),
+        by: str | Sequence[str] = ("method", "objective"),
         at: int | None = None,
         against: str | None = None,
-        within: Sequence[str] = (),
+        within: str | Sequence[str] = (),
     ) -> DataFrame:
         """A row for each group of runs, best first, with what `dreamctl compare` prints. Raises `BadInput`.
 
@@ -157,7 +160,7 @@ class Home:
 
         from dreamctl.results import comparison
 
-        found = comparison.compare(self._store, self._unforked(where), by, at, against, within=within)
+        found = comparison.compare(self._store, self._unforked(where), _keys(by), at, against, within=_keys(within))
         columns = (
             *("mean", "mean_interval", "iqm", "interval", "difference", "difference_interval"),
             *("improvement", "improvement_interval", "p", "reference"),
@@ -241,6 +244,10 @@ class Agent:
         from agent.rollout import evaluation_episode
 
         return evaluation_episode(self.model, self.environment, seed, index)
+
+
+def _keys(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _value(run: Run, key: str) -> Any:

@@ -58,7 +58,9 @@ def compare(
         float | None, typer.Option(metavar="SCORE", help="Also show the steps and hours to reach this score.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw intervals and profiles as PNG, PDF and CSV.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="STEM", help="Draw intervals and profiles as STEM.png, .pdf and .csv.")
+    ] = None,
     json: Json = False,
     home: Home = None,
     recorded: Recorded = False,
@@ -69,14 +71,15 @@ def compare(
     from dreamctl.results.cells import Choice
     from dreamctl.store import open_store
 
-    if csv is not None and plot is not None and csv == plot.with_suffix(".csv"):
+    stem = plot.with_suffix("") if plot is not None and plot.suffix in (".png", ".pdf", ".csv") else plot
+    if csv is not None and stem is not None and csv == stem.with_name(f"{stem.name}.csv"):
         raise BadInput(f"--csv {csv} would overwrite the CSV of --plot: give it another name")
     store = open_store(reading(home, recorded), create=False)
     keys = tuple(by) if by else ("method", "objective")
     choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep, where=tuple(where or ()))
     runs = selection.select(store, run or [], choice, mixed="preset" in keys)
     found = comparison.compare(store, runs, keys, at, against, complete, tuple(within or ()))
-    for note in _remarks(runs, found, at, complete):
+    for note in _remarks(runs, found, at):
         typer.echo(f"note: {note}", err=True)
     rows = [_row(group) for group in found.groups]
     if reach is not None:
@@ -84,10 +87,10 @@ def compare(
             row["reach"] = [one._asdict() for one in reaching.groups(store, group.finals, reach, at)]
     if csv is not None:
         _write(csv, found)
-    if plot is not None:
+    if stem is not None:
         from dreamctl.results.figures import intervals
 
-        for path in intervals.draw(found.groups, plot.with_suffix("")):
+        for path in intervals.draw(found.groups, stem):
             typer.echo(path, err=json)
     if json:
         print_json(rows)
@@ -97,14 +100,15 @@ def compare(
             _print_reach(rows, reach)
 
 
-def _remarks(runs: "list[Run]", found: "Comparison", at: int | None, complete: bool) -> list[str]:
+def _remarks(runs: "list[Run]", found: "Comparison", at: int | None) -> list[str]:
     """Notes on what limits the comparison."""
     from dreamctl.results import selection
 
     notes = selection.waiting(runs)
-    behind = [run.name for run in runs if at is not None and run.env_steps < at]
-    if behind:
-        notes.append(f"left out, because they have not reached {at} environment steps: {counted(len(behind), 'run')}")
+    if found.behind:
+        names = ", ".join(run.name for run in found.behind[:5])
+        more = f" and {len(found.behind) - 5} more" if len(found.behind) > 5 else ""
+        notes.append(f"left out, because they had no score yet after {at:,} environment steps: {names}{more}")
     short = [final for group in found.groups for final in group.short]
     if short:
         names = ", ".join(f"{one.run.name} ({steps(one.env_steps)})" for one in short[:5])
@@ -128,18 +132,12 @@ def advice(found: "Comparison") -> list[str]:
     """A note on what so few seeds can show; none from five seeds on."""
     from dreamctl.results import statistics
 
-    reference = next(group for group in found.groups if group.reference)
     seeds = min(len(values) for group in found.groups if group.runs for values in group.scores.values())
     if seeds >= statistics.FEW:
         return []
     text = f"{counted(seeds, 'seed')} per {_cells(found)[:-1]}: intervals are wide, because other seeds may fail"
-    smallest = [
-        p * found.tests
-        for group in found.groups
-        if group.p is not None and (p := statistics.smallest_p(group.scores, reference.scores)) is not None
-    ]
-    if smallest and min(smallest) > 0.05:
-        text += f"; no difference can be significant here: p is at least {min(1.0, min(smallest)):.2f}"
+    if found.least_p is not None and found.least_p > 0.05:
+        text += f"; no difference can be significant here: p is at least {found.least_p:.2f}"
     return [text + f"; use {statistics.FEW} or more to see smaller differences (docs/statistics.md)"]
 
 
@@ -156,12 +154,12 @@ def _row(group: "Group") -> dict[str, Any]:
         "reference": group.reference,
         "tasks": len({run.task for run in group.runs} or group.scores),
         "cells": len(group.scores),
-        "seeds": len({run.seed for run in group.runs}) or None,
+        "seeds": min(map(len, group.scores.values())) if group.runs else None,
         "runs": len(group.runs),
         "short": len(group.short),
         "mean": group.mean,
         "mean_interval": group.mean_interval,
-        "std": float(values.std()) if group.runs else None,
+        "std": float(values.std()) if len(values) > 1 else None,
         "median": float(ordered[len(values) // 2] + ordered[(len(values) - 1) // 2]) / 2 if group.runs else None,
         "iqm": group.iqm,
         "iqm_interval": group.interval,
@@ -190,7 +188,8 @@ def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         mean, std = ("-" if row[key] is None else f"{row[key]:.1f}" for key in ("mean", "std"))
-        seeds = str(row["seeds"] or "-")
+        most = max(map(len, row["scores"].values()))
+        seeds = "-" if row["seeds"] is None else str(most) if most == row["seeds"] else f"{row['seeds']}-{most}"
         cells = [row["group"] or "all", *([str(row["cells"]), seeds, mean] if several else [seeds, mean, std])]
         cells.append(_range(row["iqm"], row["iqm_interval"], ".2f"))
         if published:
@@ -205,7 +204,9 @@ def _print(found: "Comparison", rows: list[dict[str, Any]]) -> None:
         what = f"cells ({' x '.join(('task', *found.within))})" if found.within else "tasks"
         where = f"over the {len(found.cells)} {what} that all groups have" if len(found.cells) > 1 else "on one task"
         if published:
-            out.print(f"difference of the means from {reference!r} {where}; 95 % intervals in brackets")
+            out.print(f"difference of the means from {reference!r} {where}")
+            corrected = f", those of differences corrected for {found.tests} of them" if found.tests > 1 else ""
+            out.print(f"95 % intervals in brackets{corrected}")
         else:
             out.print(f"P(better): probability that a run scores higher than a run of {reference!r}, {where}")
             out.print(f"95 % intervals in brackets; p: exact rank test{_corrected(found)}")
@@ -234,9 +235,7 @@ def _print_reach(rows: list[dict[str, Any]], score: float) -> None:
             far = "-" if one["env_steps"] is None else steps(int(one["env_steps"]))
             hours = "-" if one["hours"] is None else f"{one['hours']:.3g}"
             table.add_row(row["group"] or "all", one["task"], f"{one['reached']} of {one['runs']}", far, hours)
-    out.print(
-        f"\nmedian environment steps and hours of work to a score of {score:g}, if at least half of the runs reach it"
-    )
+    out.print(f"\nmedian environment steps and hours at work to a score of {score:g}, if more than half reach it")
     out.print(table)
 
 

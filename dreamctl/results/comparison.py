@@ -6,7 +6,7 @@ Pooled over cells, which weigh the same, scores are returns / 1000.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from dreamctl.results import published, scores, statistics
 from dreamctl.results.cells import WATCHING, must_agree
 from dreamctl.results.figures import final
 from dreamctl.results.scores import Final
-from dreamctl.results.statistics import Interval
+from dreamctl.results.statistics import Interval, Scores
 from dreamctl.store import Run, Store
 
 SCALE = 1000.0  # the largest return of every task of the suite
@@ -64,12 +64,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups, best first. cells: those that all have; left_out: the others; tests: how many p is corrected for."""
+    """Groups, best first. cells: those that all have; left_out: the others; tests: how many p is corrected for;
+    least_p: the least p that so few seeds can give; behind: evaluated runs without a score at the steps asked for."""
 
     groups: list[Group]
     cells: list[str]
     left_out: list[str]
     tests: int
+    least_p: float | None
+    behind: list[Run]
     within: Sequence[str] = ()
     source: published.Score | None = None  # a score of the group `published`, for its origin
 
@@ -99,9 +102,10 @@ def compare(
         raise BadInput(f"--by and --within both name {', '.join(sorted(both))}: leave out one")
     if within and against == PUBLISHED:
         raise BadInput("the published scores have no settings to compare within: leave out --within")
-    if at is not None:
-        runs = [run for run in runs if run.env_steps >= at]
-    groups = _grouped(scores.finals(store, runs, until=at, complete=complete).values(), by, within)
+    come = [run for run in runs if at is None or run.env_steps >= at]
+    finals = scores.finals(store, come, until=at, complete=complete)
+    behind = [run for run in runs if at is not None and run.score is not None and run.id not in finals]
+    groups = _grouped(finals.values(), by, within)
     if not groups:
         raise BadInput(
             "none of these runs has been evaluated" + (f" and has reached {at} environment steps" if at else "")
@@ -123,10 +127,10 @@ def compare(
         _summarize(group, group.name != PUBLISHED or not known)
     groups.sort(key=lambda group: -1.0 if group.iqm is None else group.iqm, reverse=True)
     reference = _reference(groups, against)
-    tests = _test(groups, reference, against is None, {task: known[task] for task in cells if task in known})
+    tests, least = _test(groups, reference, against is None, {task: known[task] for task in cells if task in known})
     _differences(groups)
     source = next(iter(known.values()), None)
-    return Comparison(groups, cells, sorted(every - set(cells)), tests, within, source)
+    return Comparison(groups, cells, sorted(every - set(cells)), tests, least, behind, within, source)
 
 
 def cell_of(run: Run, within: Sequence[str]) -> str:
@@ -163,8 +167,11 @@ def _summarize(group: Group, of_runs: bool) -> None:
         group.iqm, group.interval = statistics.iqm(normal), statistics.iqm_interval(normal)
 
 
-def _test(groups: list[Group], reference: Group, chosen_by_score: bool, known: Mapping[str, published.Score]) -> int:
-    """Compare the groups with the reference; returns the number of tests that p is corrected for."""
+def _test(
+    groups: list[Group], reference: Group, chosen_by_score: bool, known: Mapping[str, published.Score]
+) -> tuple[int, float | None]:
+    """Compare the groups with the reference; returns the number of tests that p is corrected for, and the least p that
+    these numbers of seeds can give one of them."""
     reference.reference = True
     others = [group for group in groups if group is not reference]
     pairs = list(itertools.combinations(groups, 2)) if chosen_by_score else [(other, reference) for other in others]
@@ -182,13 +189,18 @@ def _test(groups: list[Group], reference: Group, chosen_by_score: bool, known: M
             group.improvement_interval = statistics.improvement_interval(ours, theirs, level)
         group.difference_interval = _times(interval)
     if known:
-        return len(pairs)
-    values = [statistics.rank_test(one.scores, other.scores) for one, other in pairs]
-    corrected = statistics.holm([1.0 if p is None else p for p in values])
-    for (one, other), p in zip(pairs, corrected, strict=True):
+        return len(pairs), None
+    for (one, other), p in zip(pairs, _corrected(statistics.rank_test, pairs), strict=True):
         if reference in (one, other):
             (other if one is reference else one).p = p
-    return len(pairs)
+    least = zip(pairs, _corrected(statistics.smallest_p, pairs), strict=True)
+    return len(pairs), min((p for pair, p in least if reference in pair), default=None)
+
+
+def _corrected(test: Callable[[Scores, Scores], float | None], pairs: Sequence[tuple[Group, Group]]) -> list[float]:
+    """The p of each pair, corrected for all of them."""
+    values = [test(one.scores, other.scores) for one, other in pairs]
+    return statistics.holm([1.0 if p is None else p for p in values])
 
 
 def _published(tasks: Iterable[str], at: int | None) -> dict[str, published.Score]:
@@ -212,10 +224,17 @@ def _reference(groups: Sequence[Group], against: str | None) -> Group:
     if against is None:
         return groups[0]
     exact = [group for group in groups if group.name == against]
-    begun = [group for group in groups if group.name.lower().startswith(against.lower().replace("_", " "))]
-    if len(exact or begun) == 1:
-        return (exact or begun)[0]
-    raise BadInput(f"{against!r} is not one of the groups {', '.join(group.name for group in groups)}")
+    begun = [group for group in groups if _plain(group.name).startswith(_plain(against))]
+    found = exact or begun
+    if len(found) == 1:
+        return found[0]
+    wrong = "is how several groups begin" if found else "is not one of the groups"
+    raise BadInput(f"{against!r} {wrong}: {'; '.join(group.name for group in found or groups)}")
+
+
+def _plain(name: str) -> str:
+    """A group's name as one may type it: no_value is No value."""
+    return name.lower().replace("_", " ")
 
 
 def _name(run: Run, by: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from dreamctl.store import Run, Store
 class Reach(NamedTuple):
     """Of a task's runs: how many reached the score, and the median steps and hours to it.
 
-    Both are None if fewer than half of the runs reached it; hours also if a run has no record of its work.
+    Both are None unless more than half of the runs reached it; hours also if a run has no record of its work.
     """
 
     task: str

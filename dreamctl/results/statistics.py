@@ -86,7 +86,7 @@ def difference_interval(ours: Scores, theirs: Scores, level: float = LEVEL) -> I
     if not tasks or parts[0] is None or parts[1] is None:
         return None
     value = mean(pair[0]) - mean(pair[1])
-    return _interval(value, [*parts[0], *parts[1]], sum(map(_unseen, pair)), level)
+    return _interval(value, [*parts[0], *parts[1]], sum(map(_unseen, pair)), level, _between(*map(_bounds, pair)))
 
 
 def difference_from(
@@ -106,7 +106,8 @@ def difference_from(
     count = len(ours)
     of_known = [_Part(std**2 / (n - 1) / count**2, n - 1) for std, n in (errors or {}).values() if n > 1]
     value = mean(ours) - float(np.mean([known[task] for task in ours]))
-    return _interval(value, [*parts, *of_known], _unseen(ours), level)
+    bounds = _between(_bounds(ours), _bounds({task: [known[task]] for task in ours}))
+    return _interval(value, [*parts, *of_known], _unseen(ours), level, bounds)
 
 
 def contrast_interval(terms: Sequence[tuple[float, Values]], level: float = LEVEL) -> Interval | None:
@@ -230,6 +231,11 @@ def _bounds(scores: Scores) -> Interval:
     """The bounds of scores: 0 and 1, unless there are scores outside."""
     inside = all(0 <= value <= 1 for values in scores.values() for value in values)
     return Interval(0.0, 1.0) if inside else _ANY
+
+
+def _between(ours: Interval, theirs: Interval) -> Interval:
+    """The bounds of a difference."""
+    return Interval(ours.low - theirs.high, ours.high - theirs.low)
 
 
 def _interval(

@@ -69,7 +69,7 @@ def test_metrics_are_the_stored_points(home):
 def test_evaluations_and_curves_agree(home):
     table = home.evaluations("task=walker_walk", "method=dreamer")
     assert len(table) == 3 * 20 and set(table.kind) == {"training"}
-    curve = home.curves("task=walker_walk", by=["method"]).set_index("method").loc["dreamer"]
+    curve = home.curves("task=walker_walk", by="method").set_index("method").loc["dreamer"]
     seeds = table.pivot(index="env_steps", columns="seed", values="mean")  # bins hold one evaluation each
     assert curve.env_steps.tolist() == seeds.index.tolist()
     assert curve["mean"].tolist() == pytest.approx(seeds.mean(axis=1).tolist())
@@ -79,6 +79,8 @@ def test_evaluations_and_curves_agree(home):
         home.curves("task=walker_walk", by=["task"])
     with pytest.raises(BadInput, match="unknown field 'nothing'"):
         home.curves(by=["nothing"])
+    with pytest.raises(BadInput, match="one group has the tasks .*: add 'task' to by"):
+        home.curves("method=dreamer", by=["method"])
 
 
 def test_comparisons_are_those_of_the_command(home):

@@ -215,5 +215,7 @@ def save(
             writer.writerow(header)
             writer.writerows(rows)
     except OSError as error:
-        raise BadInput(f"cannot write {error.filename or paths[0]} ({error.strerror}): choose another --out") from error
+        raise BadInput(
+            f"cannot write {error.filename or paths[0]} ({error.strerror}): choose another folder"
+        ) from error
     return paths

@@ -101,6 +101,50 @@ def test_p_values_allow_for_the_choice_of_the_best_group(store, evaluated):
     assert named.improvement_interval.high < worst.improvement_interval.high
 
 
+def test_the_least_p_is_that_of_holms_method(store, evaluated):
+    """Seeds 3, 6 and 6 on one task: two pairs can have p = 2/84 at least, the third 2/924; Holm's factors: 2, 1, 3.
+
+    All seeds of one group above those of the next, so that these p are what is found.
+    """
+    runs = [
+        evaluated({400: [score + seed]}, seed=seed, horizon=horizon)
+        for horizon, score, seeds in (("5", 100, 3), ("6", 300, 6), ("7", 500, 6))
+        for seed in range(seeds)
+    ]
+    found = comparison.compare(store, runs, ("horizon",))
+    assert [group.p for group in found.groups] == [None, pytest.approx(3 * 2 / 924), pytest.approx(2 * 2 / 84)]
+    assert found.least_p == pytest.approx(3 * 2 / 924)
+    assert "can be significant" not in typed("compare", "--by", "horizon", home=store.home).stderr
+    named = comparison.compare(store, runs, ("horizon",), against="horizon=5")
+    assert named.least_p == pytest.approx(2 * 2 / 84) and named.least_p < 0.05 < 3 * 2 / 84
+
+
+def test_runs_without_a_score_at_the_steps_asked_for_are_named(store, evaluated):
+    """One has not come so far, the other was not evaluated before; seeds are counted for each task."""
+    runs = [evaluated({80: [10], 400: [90]}, seed=seed, task=task) for task in ("walker_walk", "hopper_hop")
+            for seed in (0, 1)]  # fmt: skip
+    runs += [evaluated({80: [10]}, seed=2, task="hopper_hop"), evaluated({400: [70]}, seed=3, task="hopper_hop")]
+    found = comparison.compare(store, runs, ("method",), at=100)
+    assert [run.seed for run in found.behind] == [2, 3] and len(found.groups[0].runs) == 4
+    done = typed("compare", "--at", "100", home=store.home)
+    assert f"no score yet after 100 environment steps: {runs[4].name}, {runs[5].name}" in done.stderr
+    assert " 2-4 " in typed("compare", home=store.home).stdout
+    assert json.loads(typed("compare", "--json", home=store.home).stdout)[0]["seeds"] == 2
+
+
+def test_a_reference_may_be_typed_as_its_setting_is_written(store, evaluated):
+    runs = [evaluated({400: [100]}, action_repeat="1"), evaluated({400: [300]}, action_repeat="2")]
+    found = comparison.compare(store, runs, ("action_repeat", "horizon"), against="action_repeat=1")
+    assert [group.reference for group in found.groups] == [False, True]
+
+
+def test_intervals_of_several_differences_say_that_they_are_corrected(store, runs):
+    alone = typed("compare", "--against", "published", "--where", "horizon=5", "--by", "horizon", home=store.home)
+    assert "corrected" not in alone.stdout
+    both = typed("compare", "--against", "published", "--by", "horizon", home=store.home)
+    assert "those of differences corrected for 2 of them" in " ".join(both.stdout.split())
+
+
 def test_scores_of_shorter_runs_are_marked_or_left_out(store, evaluated):
     runs = [evaluated({400: [300]}), evaluated({400: [320]}, seed=1), evaluated({80: [10]}, seed=2)]
     with store._write() as session:
@@ -136,7 +180,7 @@ def test_where_narrows_every_command_that_reads(store, runs):
     [
         ({"by": ("horizn",)}, "did you mean 'horizon'"),
         ({"against": "nobody"}, "'nobody' is not one of the groups"),
-        ({"against": "horizon"}, "'horizon' is not one of the groups horizon=7, horizon=5"),
+        ({"against": "horizon"}, "'horizon' is how several groups begin: horizon=7; horizon=5"),
         ({"by": ("method",)}, "runs of one group differ in horizon: .*--by horizon.*--within horizon"),
         ({"within": ("horizon",)}, "--by and --within both name horizon"),
         ({"by": ("method",), "within": ("horizn",)}, "did you mean 'horizon'"),
@@ -163,11 +207,12 @@ def test_the_command(store, runs, tmp_path):
     assert cells == [(f"{name}5", "2", "200.0"), (f"{name}7", "1", "500.0")]
     clash = typed(*command, "--plot", tmp_path / "a.png", home=store.home)
     assert clash.returncode == 2 and "would overwrite the CSV of --plot" in clash.stderr
-    done = typed(*command, "--plot", tmp_path / "b.png", home=store.home)
+    done = typed(*command, "--plot", tmp_path / "b0.9", home=store.home)
+    assert done.stderr.count(str(tmp_path / "b0.9.")) == 3
     rows = json.loads(done.stdout)
     keys = ("group", "seeds", "runs", "mean", "median", "std")
     assert [tuple(row[key] for key in keys) for row in rows] == [
-        ("horizon=7", 1, 1, 500.0, 500.0, 0.0),
+        ("horizon=7", 1, 1, 500.0, 500.0, None),
         ("horizon=5", 2, 2, 200.0, 200.0, 100.0),
     ]
     written = list(csv.DictReader((tmp_path / "a.csv").open()))

@@ -141,7 +141,7 @@ def test_nothing_is_cut_off_and_nothing_overlaps(count, labels):
 
 def test_what_cannot_be_written_is_one_clear_line(store, evaluated, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match="choose another --out"):
+    with pytest.raises(BadInput, match="choose another folder"):
         draw(store, [evaluated({80: [10]})], tmp_path / "file" / "a")
 
 

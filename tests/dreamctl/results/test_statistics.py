@@ -133,6 +133,10 @@ def test_few_seeds_cannot_be_certain():
     assert statistics.rank_test({"a": [1] * 4}, {"a": [0] * 4}) < 0.05
     agreed = statistics.mean_interval({"a": [0.8, 0.8, 0.8]})
     assert agreed.low < 0.6 and agreed.high == 1.0  # three that agree may be three that did not fail
+    pair = {"a": [0.1, 0.9]}, {"a": [0.2, 0.6]}
+    assert statistics.difference_interval(*pair, level=0.999) == (-1, 1)  # no scores between 0 and 1 are further apart
+    assert statistics.difference_from(pair[0], {"a": 0.3}, level=0.999) == (-1, 1)
+    assert statistics.difference_interval({"a": [0, 2]}, pair[1], level=0.999).high > 1
 
 
 def test_holms_correction():
