@@ -1,5 +1,6 @@
 """Options that commands share, and how numbers, tables and messages are printed."""
 
+import contextlib
 import functools
 import inspect
 import json
@@ -170,6 +171,18 @@ def ago(when: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit} ago"
     return f"{seconds:.0f}s ago"
+
+
+def steps_option(help: str, *names: str) -> Any:
+    """An option whose value is a number of environment steps, typed as 100000 or 1e5."""
+    return typer.Option(*names, parser=_whole, metavar="STEPS", help=help)
+
+
+def _whole(text: str) -> int:
+    with contextlib.suppress(ValueError, OverflowError):
+        if float(text) == int(float(text)) >= 1:
+            return int(float(text))
+    raise typer.BadParameter(f"{text!r} is no number of environment steps, such as 100000 or 1e5")
 
 
 def reading(home: Path | None, recorded: bool) -> Path | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dreamctl.cli import completion
-from dreamctl.cli.common import Home, Json, Recorded, Where, console, print_json, reading, steps
+from dreamctl.cli.common import Home, Json, Recorded, Where, console, print_json, reading, steps, steps_option
 from dreamctl.wording import counted
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def compare(
     sweep: Annotated[
         str | None, typer.Option(help="Only runs of this sweep.", autocompletion=completion.sweeps)
     ] = None,
-    at: Annotated[
-        int | None, typer.Option(min=1, metavar="STEPS", help="Compare scores after this many environment steps.")
-    ] = None,
+    at: Annotated[int | None, steps_option("Compare scores after this many environment steps.")] = None,
     against: Annotated[
         str | None, typer.Option(metavar="GROUP", help="The reference group, or `published` [default: the best].")
     ] = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dreamctl.cli import completion
-from dreamctl.cli.common import Home, Json, Recorded, Where, home_option, listed, print_json, reading
+from dreamctl.cli.common import Home, Json, Recorded, Where, home_option, listed, print_json, reading, steps_option
 
 if TYPE_CHECKING:
     from dreamctl.results.cells import Choice
@@ -42,12 +42,10 @@ class Asked:
         str | None,
         typer.Option(help="Only runs of this sweep, whatever their settings.", autocompletion=completion.sweeps),
     ] = None
-    until: Annotated[
-        int | None, typer.Option(min=1, metavar="STEPS", help="Show nothing after this many environment steps.")
-    ] = None
+    until: Annotated[int | None, steps_option("Show nothing after this many environment steps.")] = None
     width: Annotated[
         int | None,
-        typer.Option("--bin", min=1, metavar="STEPS", help="Bin width in environment steps [default: at most 1e5]."),
+        steps_option("Bin width in environment steps [default: at most 1e5].", "--bin"),
     ] = None
     published: Annotated[bool, typer.Option("--published/--no-published", help="Show published scores, too.")] = True
     show_seeds: Annotated[bool, typer.Option("--show-seeds", help="Show single seeds as thin lines.")] = False
@@ -75,10 +73,12 @@ class Asked:
         """Which runs to draw, and how. Raises `BadInput`."""
         from dreamctl.errors import BadInput
         from dreamctl.jobs.sweeps import parse_seeds
+        from dreamctl.results import published
         from dreamctl.results.cells import Choice
 
         if self.over not in ("steps", "updates", "hours"):
             raise BadInput(f"--x is steps, updates or hours, not {self.over!r}")
+        published.check(self.version)
         return Choice(
             preset=self.preset,
             tasks=listed(self.tasks),

@@ -57,14 +57,16 @@ def ls(
     recorded: Recorded = False,
 ) -> None:
     """List runs, oldest first."""
+    from agent.config import METHODS, nearest
     from agent.tasks import known_as
     from dreamctl.errors import BadInput
     from dreamctl.store import listing, open_store
     from dreamctl.store import where as narrow
     from dreamctl.store.models import STATUSES
 
-    if status is not None and status not in STATUSES:
-        raise BadInput(f"unknown status {status!r}: one of {', '.join(STATUSES)}")
+    for what, value, known in (("status", status, STATUSES), ("method", method, METHODS)):
+        if value is not None and value not in known:
+            raise BadInput(f"unknown {what} {value!r}{nearest(value, known)}: one of {', '.join(known)}")
     fields = listed(columns) or ()
     listing.check(fields, "--columns")
     store = open_store(reading(home, recorded), create=False)

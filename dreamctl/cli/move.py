@@ -59,7 +59,7 @@ def import_(
 
     store = open_store(home)
     with _bar("reading") as total:
-        entered = moving.import_(store, origin.absolute(), typer.echo, total)
+        entered = moving.import_(store, origin.absolute(), say, total)
     say(f"{counted(len(entered), 'run')} imported into {store.home}")
     if json:
         print_json(entered)

@@ -41,7 +41,7 @@ def curves(asked: Asked, run: Runs = None, by: By = None) -> dict[str, Any]:
     runs = selection.select(asked.store, run or [], asked.choice)
     stem = asked.folder / "curves"
     paths = figure.draw(asked.store, runs, stem, tuple(by) if by else None, asked.choice, asked.formats)
-    return asked.report("curves", paths, selection.remarks(runs, asked.until))
+    return asked.report("curves", paths, selection.remarks(runs, asked.choice))
 
 
 @app.command()
@@ -58,7 +58,7 @@ def final(
     runs = selection.select(asked.store, [], asked.choice)
     stem = asked.folder / f"final_{x}"
     paths = figure.draw(asked.store, runs, x, by, asked.choice, stem, asked.formats)
-    return asked.report("final", paths, selection.remarks(runs, asked.until))
+    return asked.report("final", paths, selection.remarks(runs, asked.choice))
 
 
 @app.command()
@@ -71,7 +71,7 @@ def efficiency(asked: Asked, run: Runs = None, by: By = None) -> dict[str, Any]:
     runs = selection.select(asked.store, run or [], asked.choice)
     stem = asked.folder / "efficiency"
     paths, notes = figure.draw(asked.store, runs, stem, tuple(by) if by else None, asked.choice, asked.formats)
-    return asked.report("efficiency", paths, [*selection.remarks(runs, asked.until), *notes])
+    return asked.report("efficiency", paths, [*selection.remarks(runs, asked.choice), *notes])
 
 
 _OF_RUNS = ("preset", "tasks", "methods", "seeds", "sweep", "until", "width", "published", "show_seeds", "where")
@@ -112,13 +112,22 @@ def _draw(name: str, asked: Asked) -> dict[str, Any]:
     return asked.report(name, paths, notes)
 
 
+# options that mean nothing to a figure
+_WITHOUT = {
+    "figure2": (*_OF_RUNS, "complete", "version", "over"),
+    "figure4": ("width", "published", "show_seeds", "version", "over"),
+    "figure5": ("until", "width", "published", "show_seeds", "complete", "version", "over"),
+    "figure6": ("width", "show_seeds", "over"),
+}
+
+
 def _figure(name: str, help: str) -> None:
     """The command that draws one figure of the paper."""
 
     def command(asked: Asked) -> dict[str, Any]:
         return _draw(name, asked)
 
-    app.command(name, help=f"{name.replace('figure', 'Figure ')}: {help}.")(drawing()(command))
+    app.command(name, help=f"{name.replace('figure', 'Figure ')}: {help}.")(drawing(*_WITHOUT.get(name, ()))(command))
 
 
 for _name, _help in FIGURES.items():

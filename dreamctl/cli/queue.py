@@ -169,7 +169,8 @@ def logs(
     record = store.find(run)
     path = store.file(record.id, "log.txt")
     if not path.is_file():
-        raise BadInput(f"run {record.name} has no log: it has not started")
+        why = "it has not started" if record.started_at is None else "its folder holds none"
+        raise BadInput(f"run {record.name} has no log: {why}")
     if json:
         if follow:
             raise BadInput("--json cannot follow a log: leave out --follow")

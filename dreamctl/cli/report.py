@@ -5,16 +5,14 @@ from typing import Annotated
 
 import typer
 
-from dreamctl.cli.common import Home, Json, Recorded, print_json, reading
+from dreamctl.cli.common import Home, Json, Recorded, print_json, reading, steps_option
 
 
 def report(
     out: Annotated[Path | None, typer.Option(help="Output folder [default: HOME/report].")] = None,
     preset: Annotated[str | None, typer.Option(help="Only runs of this preset.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Only runs of this sweep, whatever their settings.")] = None,
-    until: Annotated[
-        int | None, typer.Option(min=1, metavar="STEPS", help="Judge scores at this many environment steps.")
-    ] = None,
+    until: Annotated[int | None, steps_option("Judge scores at this many environment steps.")] = None,
     json: Json = False,
     home: Home = None,
     recorded: Recorded = False,

@@ -149,6 +149,9 @@ class Request:
             grid["method"] = self.methods
         settings = {key: value for key, value in pairs(self.settings).items()}
         for key in settings:
+            if key in pairs(self.grid, "--grid") or (key == "method" and self.methods is not None):
+                both = "--methods" if key == "method" and self.methods is not None else "--grid"
+                raise BadInput(f"--set and {both} both name {key}: leave out one")
             grid.pop(key, None)
         return replace(
             sweep,

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agent.config import make
+from agent.tasks import known_as
 from dreamctl.errors import BadInput
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import BUILT_IN, Request
@@ -34,6 +36,10 @@ class Choice:
     complete: bool = False  # only runs that have reached the wanted length
     version: str = "camera-ready"  # of the paper, for published scores
     x: str = "steps"  # x-axis of learning curves: steps, updates or hours
+
+    def __post_init__(self) -> None:
+        if self.tasks is not None:  # as runs have them, however they are typed
+            object.__setattr__(self, "tasks", tuple(map(known_as, self.tasks)))
 
 
 @dataclass(frozen=True)
@@ -62,22 +68,27 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
     panels = choice.tasks or (tuple(tasks) if tasks else None)
     sweep = Request(panels, choice.methods, None, preset).on(BUILT_IN[name][1])
     cells = replace(sweep, seeds=choice.seeds or sweep.seeds).cells()
-    wanted = min(cells[0].config.steps, choice.until or math.inf)
+    length = cells[0].config.steps
+    wanted = min(length, choice.until or math.inf)
+    conditions = where.parse(choice.where)
+    cells = [cell for cell in cells if _may_fit(cell, conditions)]
     index: dict[str, dict[int, Run]] = {}
     for run in stored:
-        if run.preset == preset and (not choice.complete or come(run) >= wanted):
+        if run.preset == preset:
             index.setdefault(_identity(run.task, run.config), {})[run.seed] = run
     found, missing = {}, []
     for cell in cells:
         seeds = index.get(_identity(cell.task, cell.config.to_dict()), {})
         found[_place(cell.task, cell.config.to_dict(), axes)] = [seeds[seed] for seed in sorted(seeds)]
         missing += [] if cell.seed in seeds else [cell]
-    command = _command(name, preset, missing, choice)
+    lengths = {run.steps for runs in found.values() for run in runs}
+    command = _command(name, preset, missing, choice, lengths.pop() if len(lengths) == 1 else length)
     if not any(found.values()):
         shipped = "" if store.read_only or store.count() else " (or add --recorded: runs that come with dreamctl)"
         raise BadInput(f"no stored run fits this figure; train some with: {command}{shipped}")
-    notes = [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
-    return Found(found, notes + short([run for runs in found.values() for run in runs], wanted=wanted), int(wanted))
+    notes = short([run for runs in found.values() for run in runs], wanted=wanted, left_out=choice.complete)
+    notes += [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
+    return Found({place: _long(runs, choice, wanted) for place, runs in found.items()}, notes, int(wanted))
 
 
 def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence[str] | None) -> Found:
@@ -98,7 +109,10 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
         members = [run for run in members if run.task in tasks]
     runs = _evaluated(members, choice)
     wanted = min(max((run.steps for run in runs), default=0), choice.until or math.inf)
-    runs = [run for run in runs if not choice.complete or come(run) >= wanted]
+    notes = short(runs, wanted=wanted, left_out=choice.complete) if runs else []
+    waiting = len(members) - len(runs)
+    notes += [f"{waiting} of {len(members)} runs are not evaluated yet: dreamctl sweep {sweep.name}"] if waiting else []
+    runs = _long(runs, choice, wanted)
     if not runs:
         raise BadInput(f"no evaluated run of sweep {sweep.name} fits this figure: dreamctl status {sweep.name}")
     only_preset(runs)
@@ -107,12 +121,10 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
         found.setdefault(_place(run.task, run.config, axes), []).append(run)
     lines = {}
     for place, of_line in found.items():
-        must_agree(of_line)
+        must_agree(of_line, by=False)
         by_seed = {run.seed: run for run in of_line}
         lines[place] = [by_seed[seed] for seed in sorted(by_seed)]
-    waiting = len(members) - len(runs)
-    notes = [f"{waiting} of {len(members)} runs are not evaluated yet: dreamctl sweep {sweep.name}"] if waiting else []
-    return Found(lines, notes + short(runs, wanted=wanted), int(wanted))
+    return Found(lines, notes, int(wanted))
 
 
 def _evaluated(runs: Sequence[Run], choice: Choice) -> list[Run]:
@@ -122,15 +134,26 @@ def _evaluated(runs: Sequence[Run], choice: Choice) -> list[Run]:
     return sorted(fit, key=lambda run: run.env_steps)
 
 
+def _may_fit(cell: RunSpec, conditions: where.Conditions) -> bool:
+    """Whether a run that is not there yet may meet the conditions: those that it can be known to meet."""
+    known = {"task": cell.task, "seed": cell.seed, "preset": cell.preset} | cell.config.to_dict()
+    return all(field not in known or where.is_any(known[field], values) for field, values in conditions)
+
+
+def _long(runs: Sequence[Run], choice: Choice, wanted: float) -> list[Run]:
+    """With `choice.complete` only the runs that are as long as wanted, else all."""
+    return [run for run in runs if not choice.complete or come(run) >= wanted]
+
+
 def come(run: Run) -> int:
     """How many environment steps a run has done; a finished run counts with its full length."""
     return run.steps if run.status == "finished" else run.env_steps
 
 
-def must_agree(runs: Sequence[Run], what: str = "line", way_out: str = "") -> None:
+def must_agree(runs: Sequence[Run], what: str = "line", by: bool = True, within: bool = False) -> None:
     """Raises `BadInput` if the runs of one line, point or group differ in more than their seeds.
 
-    way_out: another option that allows it, `{0}` standing for the field.
+    by, within: whether the user can choose a field by which to divide them (--by), or over which to pool (--within).
     """
     if len({str(fork(run)) for run in runs}) > 1:
         raise BadInput(
@@ -139,11 +162,10 @@ def must_agree(runs: Sequence[Run], what: str = "line", way_out: str = "") -> No
     differ = {k for run in runs for k in run.config if run.config[k] != runs[0].config.get(k)} - WATCHING
     keys = sorted(differ, key=lambda key: (key not in ("method", "objective"), key))
     if keys:
-        pooled = f", let its values weigh the same ({way_out.format(keys[0])})" if way_out else ""
-        raise BadInput(
-            f"runs of one {what} differ in {', '.join(keys)}: make a {what} for each value (--by {keys[0]}){pooled} "
-            "or choose the runs of one sweep (--sweep NAME)"
-        )
+        ways = [f"make a {what} for each value (--by {keys[0]})"] if by else []
+        ways += [f"let its values weigh the same (--within {keys[0]})"] if within else []
+        ways += [f"choose some (--where {keys[0]}=VALUE)"]
+        raise BadInput(f"runs of one {what} differ in {', '.join(keys)}: {' or '.join(ways)}")
 
 
 def fork(run: Run) -> tuple[int, Mapping[str, Any]] | None:
@@ -170,25 +192,29 @@ def _place(task: str, config: Mapping[str, Any], axes: Sequence[str]) -> tuple[A
     return (task, *(config[axis] for axis in axes))
 
 
-def short(runs: Sequence[Run], until: int | None = None, wanted: float | None = None) -> list[str]:
+def short(
+    runs: Sequence[Run], until: int | None = None, wanted: float | None = None, left_out: bool = False
+) -> list[str]:
     """A remark that names the runs shorter than `wanted` (default: the longest planned length), or than `until`.
 
-    An empty list if there are none. Lengths are in environment steps.
+    An empty list if there are none. Lengths are in environment steps. left_out: whether they are not used at all.
     """
     longest = min(wanted or max(run.steps for run in runs), until or math.inf)
     names = [run.name for run in runs if come(run) < longest]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     if not names:
         return []
-    return [f"unfinished or shorter than {longest:,} steps, used as far as they go: {', '.join(names[:5])}{more}"]
+    what = "left out" if left_out else "used as far as they go"
+    return [f"unfinished or shorter than {longest:,} steps, {what}: {', '.join(names[:5])}{more}"]
 
 
-def _command(name: str, preset: str, missing: Sequence[RunSpec], choice: Choice) -> str:
-    """The command that trains the missing runs."""
+def _command(name: str, preset: str, missing: Sequence[RunSpec], choice: Choice, steps: int) -> str:
+    """The command that trains the missing runs, as long as those that are there."""
     tasks = sorted({cell.task for cell in missing})
     every = set(tasks) == set(BUILT_IN[name][1].tasks)
     some = "" if every else f" --tasks {','.join(tasks)}"
     some += f" --methods {','.join(choice.methods)}" if choice.methods else ""
     if choice.seeds:
         some += f" --seeds {','.join(map(str, choice.seeds))}" + ("," if len(choice.seeds) == 1 else "")
-    return f"dreamctl sweep {name}{some}" + ("" if preset == "paper" else f" --preset {preset}")
+    some += "" if preset == "paper" else f" --preset {preset}"
+    return f"dreamctl sweep {name}{some}" + ("" if steps == make(preset).steps else f" --set steps={steps}")

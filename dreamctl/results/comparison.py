@@ -150,7 +150,7 @@ def _grouped(finals: Iterable[Final], by: Sequence[str], within: Sequence[str]) 
         members.setdefault((_name(one.run, by), cell_of(one.run, within)), []).append(one)
     groups: dict[str, Group] = {}
     for (name, cell), same in members.items():
-        must_agree([one.run for one in same], "group", "--within {0}")
+        must_agree([one.run for one in same], "group", within=True)
         group = groups.setdefault(name, Group(name, {}))
         own = list({one.run.seed: one for one in same}.values())  # of two equal runs the longer counts
         group.scores[cell] = [one.score for one in own]

@@ -88,6 +88,11 @@ def tolerance(runs: Sequence[Run]) -> int:
     return max(run.config["episode_length"] for run in runs) - 1
 
 
+def bins_of(steps: np.ndarray, width: int, late: int = 0) -> np.ndarray:
+    """The number of the trailing bin, from 1, that each environment step is in; see `aggregate`."""
+    return np.maximum(1, -(-(steps - min(late, width - 1)) // width))
+
+
 def aggregate(points: Sequence[Points], width: int, late: int = 0) -> Curve:
     """One curve from several seeds' (steps, returns); bin k holds the steps in ((k - 1) width, k width].
 
@@ -95,7 +100,7 @@ def aggregate(points: Sequence[Points], width: int, late: int = 0) -> Curve:
     """
     per_seed = []
     for steps, values in points:
-        bins = np.maximum(1, -(-(steps - min(late, width - 1)) // width))
+        bins = bins_of(steps, width, late)
         per_seed.append({int(b): float(values[bins == b].mean()) for b in np.unique(bins)})
     edges = sorted(set().union(*per_seed))
     rows = [np.array([seed[b] for seed in per_seed if b in seed]) for b in edges]

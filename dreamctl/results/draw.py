@@ -12,8 +12,6 @@ from dreamctl.results.cells import Choice
 from dreamctl.results.figures import FIGURES, paper, pictures
 from dreamctl.store import Store
 
-FORMATS = ("png", "pdf", "svg")
-
 
 def draw(store: Store, name: str, choice: Choice, folder: Path, formats: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Draw a figure of the paper as FOLDER/NAME.*; returns the files and remarks. Raises `BadInput`."""

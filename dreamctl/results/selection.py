@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent import tasks
+from agent.config import METHODS, ConfigError, nearest
 from dreamctl.errors import BadInput
 from dreamctl.results.cells import Choice, only_preset, short
 from dreamctl.store import Run, Store, where
@@ -20,6 +22,7 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
         runs = store.members(store.find_sweep(choice.sweep).id)
     else:
         runs = [run for run in store.runs() if run.parent is None]
+    _check(runs, choice)
     wanted = [run for run in where.fit(runs, where.parse(choice.where)) if _fits(run, choice)]
     if not wanted:
         some = "matching " if runs else ""
@@ -29,9 +32,10 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
     return wanted
 
 
-def remarks(runs: Sequence[Run], until: int | None = None) -> list[str]:
-    """Remarks on runs to draw or compare: which are not evaluated yet, and which are shorter than the others."""
-    return waiting(runs) + short([run for run in runs if run.score is not None], until)
+def remarks(runs: Sequence[Run], choice: Choice) -> list[str]:
+    """Remarks on runs to draw: which are not evaluated yet, and which are shorter than the others."""
+    evaluated = [run for run in runs if run.score is not None]
+    return waiting(runs) + short(evaluated, choice.until, left_out=choice.complete)
 
 
 def waiting(runs: Sequence[Run]) -> list[str]:
@@ -39,6 +43,17 @@ def waiting(runs: Sequence[Run]) -> list[str]:
     names = [run.name for run in runs if run.score is None]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return [f"not evaluated yet and left out: {', '.join(names[:5])}{more}"] if names else []
+
+
+def _check(runs: Sequence[Run], choice: Choice) -> None:
+    """Raises `BadInput` for a task or method that is none, nor that of any of the runs."""
+    for task in set(choice.tasks or ()) - {run.task for run in runs}:
+        try:
+            tasks.get(task)
+        except ConfigError as error:
+            raise BadInput(str(error)) from error
+    for method in set(choice.methods or ()) - METHODS.keys():
+        raise BadInput(f"unknown method {method!r}{nearest(method, METHODS)}; methods: {', '.join(METHODS)}")
 
 
 def _fits(run: Run, choice: Choice) -> bool:

@@ -244,8 +244,8 @@ def _interval(
     """value +- t times its standard error, within bounds.
 
     Degrees of freedom are Satterthwaite's. A weak prior, that scores are uniform between 0 and 1 (variance `unseen`),
-    counts as one more degree for a single task and as 1 / T for T tasks, which together show how far seeds scatter. It
-    keeps a few seeds that agree by chance from looking certain.
+    counts as one more degree for a single sample of seeds and as 1 / P for P of them, which together show how far seeds
+    scatter; a difference over T tasks has 2 T samples. It keeps a few seeds that agree by chance from looking certain.
     """
     from scipy.special import stdtrit
 

@@ -44,9 +44,13 @@ def columns(conditions: Conditions) -> set[str]:
     return {field if field in _OWN else "config" for field, _ in conditions}
 
 
-def _holds(run: Any, field: str, values: tuple[str, ...]) -> bool:
-    own = getattr(run, field) if field in _OWN else run.config.get(field)
+def is_any(own: Any, values: Sequence[str]) -> bool:
+    """Whether a field's value, or one of its values, is one of those."""
     return any(_same(one, text) for one in (own if isinstance(own, list) else [own]) for text in values)
+
+
+def _holds(run: Any, field: str, values: Sequence[str]) -> bool:
+    return is_any(getattr(run, field) if field in _OWN else run.config.get(field), values)
 
 
 def _same(value: Any, text: str) -> bool:

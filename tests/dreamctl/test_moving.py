@@ -57,8 +57,9 @@ def test_a_run_arrives_as_it_left_and_trains_on_bit_for_bit(origin, tmp_path):
     assert done.returncode == 0, done.stderr
     assert subprocess.run(["tar", "xf", tmp_path / "x.tar", "-C", tmp_path]).returncode == 0
     assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=tmp_path).returncode == 0
-    done = cli("import", tmp_path / "x.tar", home=tmp_path / "there", **MLFLOW)
+    done = cli("import", tmp_path / "x.tar", "--json", home=tmp_path / "there", **MLFLOW)
     assert done.returncode == 0 and "points copied to sqlite" in done.stderr
+    assert json.loads(done.stdout) == [run.id]
     assert shown(tmp_path / "there", run.name) == shown(store.home, run.name)
     there = open_store(tmp_path / "there")
     wanted = with_steps(run, ["steps=240"])

@@ -160,6 +160,8 @@ BAD = [
     (["sweep", "horizon", "--seeds", "a"], "seeds are a number"),
     (["sweep", "horizon", "--grid", "horizn=3"], "did you mean 'horizon'"),
     (["sweep", "horizon", "--grid", "horizon"], "--grid takes key=value"),
+    (["sweep", "horizon", "--grid", "horizon=3,4", "--set", "horizon=3"], "--set and --grid both name horizon"),
+    (["sweep", "horizon", "--methods", "planet", "--set", "method=planet"], "--set and --methods both name method"),
     (["sweep", "horizon", "--set", "horizon=1"], "horizon must be at least 2"),
     (["sweep", "horizon", "--preset", "tny"], "did you mean 'tiny'"),
     (["sweep", "none.yaml"], "cannot read none.yaml"),

@@ -88,6 +88,6 @@ def _reaches(witness: Witness, runs: list[Run], target: float) -> float:
     """The part of the steps after which the mean curve of `runs` reaches a score; infinite if it does not."""
     steps = witness.evidence.steps
     points = list(curves.evaluations(witness.evidence.store, runs, steps).values())
-    curve = curves.aggregate(points, curves.bin_width(runs))
+    curve = curves.aggregate(points, curves.bin_width(runs), curves.tolerance(runs))
     above = curve.steps[curve.mean >= target]
     return float(above[0]) / steps if len(above) else _INFINITY

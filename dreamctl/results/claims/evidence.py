@@ -17,6 +17,7 @@ from dreamctl.results import costs, curves, selection
 from dreamctl.results.cells import WATCHING, Choice
 from dreamctl.results.claims.measure import SEEDS
 from dreamctl.store import Run, Store
+from dreamctl.wording import counted
 
 TASKS = BUILT_IN["performance"][1].tasks  # all 20
 SEEDS_OF = {"action-repeat": 2}  # of a cell (Figure 11); 3 elsewhere
@@ -137,9 +138,10 @@ class Evidence:
     def setting(self) -> str:
         """What verdicts are about: preset or sweep, length, seeds."""
         seeds = [len(found) for found in self.cells.values()]
-        many = f"{min(seeds)} to {max(seeds)}" if seeds and min(seeds) < max(seeds) else str(max(seeds, default=0))
+        many = counted(max(seeds, default=0), "seed")
+        many = f"{min(seeds)} to {many}" if seeds and min(seeds) < max(seeds) else many
         sweep = f"sweep {self.sweep}, " if self.sweep else ""
-        return f"{sweep}preset {self.preset}, {self.steps:,} environment steps, {many} seeds"
+        return f"{sweep}preset {self.preset}, {self.steps:,} environment steps, {many}"
 
     @property
     def as_published(self) -> bool:

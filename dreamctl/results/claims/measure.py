@@ -30,6 +30,12 @@ class Interval(NamedTuple):
     high: float
 
 
+def signed(found: Interval) -> str:
+    """+12 [-3, +27]; without brackets where the ends are not known."""
+    ends = f" [{found.low:+.0f}, {found.high:+.0f}]" if math.isfinite(found.low) and math.isfinite(found.high) else ""
+    return f"{found.estimate:+.0f}{ends}"
+
+
 UNKNOWN = Interval(math.nan, -math.inf, math.inf)
 
 

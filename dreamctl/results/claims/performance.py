@@ -10,7 +10,7 @@ from dreamctl.jobs.sweeps import BUILT_IN
 from dreamctl.results import published
 from dreamctl.results.cells import WATCHING
 from dreamctl.results.claims.evidence import TASKS, Witness
-from dreamctl.results.claims.measure import Interval, Measure, Row, all_of, contrast, count, mean_over
+from dreamctl.results.claims.measure import Interval, Measure, Row, all_of, contrast, count, mean_over, signed
 from dreamctl.results.claims.thresholds import TIE, Finding
 
 # The averages that the submission prints (Figure 6): 802, 312, 786.
@@ -32,7 +32,7 @@ def planet_average(witness: Witness) -> Finding:
 def exceeds_d4pg(witness: Witness) -> Finding:
     """Claim 3: as the paper puts it, the mean over 20 tasks against one over D4PG's 18."""
     fair = _against_d4pg(witness)
-    note = f"{fair.what} that D4PG was run on: {_signed(fair.interval)}"
+    note = f"{fair.what} that D4PG was run on: {signed(fair.interval)}"
     return Finding(_average(witness, "dreamer", "Dreamer", (D4PG, float("inf"))), (note,))
 
 
@@ -105,7 +105,3 @@ def _against_d4pg(witness: Witness) -> Measure:
     mean = mean_over(list(samples.values()), sum(theirs) / len(theirs) if theirs else 0.0)
     what = f"mean score of Dreamer less D4PG's over {len(theirs)} of {len(scores)} tasks"
     return Measure(what, mean, (0.0, float("inf")), len(theirs) == len(scores), tuple(rows))
-
-
-def _signed(interval: Interval) -> str:
-    return f"{interval.estimate:+.0f} [{interval.low:+.0f}, {interval.high:+.0f}]"

@@ -6,7 +6,7 @@ import math
 
 from dreamctl.results import curves
 from dreamctl.results.claims.evidence import TASKS, Witness
-from dreamctl.results.claims.measure import Interval, all_of, contrast, count, mean_over
+from dreamctl.results.claims.measure import Interval, all_of, contrast, count, mean_over, signed
 from dreamctl.results.claims.thresholds import FLOOR, SHARP, SOLVES, TIE, WELL, Finding
 
 _MAJORITY = (len(TASKS) // 2 + 1, len(TASKS))
@@ -21,7 +21,7 @@ def reconstruction_wins(witness: Witness) -> Finding:
     rows = [all_of(task, [contrast(terms)], TIE) for task, terms in differences.items()]
     both = [terms for terms in differences.values() if all(len(sample) for _, sample in terms)]
     mean = contrast([(weight / len(both), sample) for terms in both for weight, sample in terms])
-    note = f"mean difference over {len(both)} tasks: {mean.estimate:+.0f} [{mean.low:+.0f}, {mean.high:+.0f}]"
+    note = f"mean difference over {len(both)} tasks: {signed(mean)}"
     return Finding((count("tasks on which reconstruction is better", rows, _MAJORITY),), (note,) if both else ())
 
 

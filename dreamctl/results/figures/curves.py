@@ -56,7 +56,7 @@ def make(store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: 
     pen = lines.pen(store, drawn, replace(choice, show_seeds=True))
     tasks = style.in_order({run.task for run in drawn})
     looks = style.looks(list(groups))
-    figure, axes = style.panels(len(tasks), lines.X_LABELS[choice.x])
+    figure, axes = lines.panels(len(tasks), choice)
     rows: list[lines.Row] = []
     for axis, task in zip(axes, tasks, strict=True):
         axis.set_title(style.title(task))

@@ -49,7 +49,7 @@ def make(
         every != tasks
     )
     looks = style.looks(list(groups))
-    figure, (axis,) = style.panels(1, lines.X_LABELS[choice.x])
+    figure, (axis,) = lines.panels(1, choice)
     rows: list[Row] = []
     for name, by_task in groups.items():
         own = _curve(pen, {task: by_task[task] for task in sorted(tasks)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,13 @@ from dreamctl.results.figures import style
 from dreamctl.results.figures.style import Look
 from dreamctl.store import Run, Store
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 # seeds: how many reached the point, of_seeds: of how many; run: of a single seed's line; source: of what was published
 CURVES = ("task", "group", "seeds", "env_steps", "mean", "std", "run", "of_seeds", "x", "source")
-X_LABELS = {"steps": "Environment Steps", "updates": "Updates", "hours": "Hours at Work"}
+_X_LABELS = {"steps": "Environment Steps", "updates": "Updates", "hours": "Hours at Work"}
 
 Row = tuple[Any, ...]
 
@@ -41,6 +45,11 @@ def pen(store: Store, runs: Sequence[Run], choice: Choice) -> Pen:
     width = choice.width or curves.bin_width(drawn)
     x = None if choice.x == "steps" else {run.id: curves.progress(store, run, choice.x) for run in drawn}
     return Pen(points, width, curves.tolerance(drawn), x, choice.show_seeds)
+
+
+def panels(count: int, choice: Choice) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels for learning curves."""
+    return style.panels(count, _X_LABELS[choice.x], powers=choice.x != "hours")
 
 
 def require(drawn: Sequence[Any], until: int | None) -> None:
@@ -81,10 +90,15 @@ def line(axis: Any, pen: Pen, runs: Sequence[Run], names: tuple[str, str], look:
 
 
 def _x(pen: Pen, curve: Curve, runs: Sequence[Run]) -> np.ndarray:
-    """Where the points of a curve are drawn: [K], the mean over runs of what x was at its steps."""
+    """Where the points of a curve are drawn: [K], the mean of x at its steps, over the runs that came so far."""
     if pen.x is None:
         return curve.steps
-    return np.mean([np.interp(curve.steps, *pen.x[run.id]) for run in runs], axis=0)
+    last, bins = (
+        curves.bins_of(steps, pen.width, pen.late)
+        for steps in (np.array([pen.points[run.id][0][-1] for run in runs]), curve.steps)
+    )
+    x = np.array([np.interp(curve.steps, *pen.x[run.id]) for run in runs])
+    return np.ma.masked_where(bins[None, :] > last[:, None], x).mean(axis=0).filled()
 
 
 def rows_of(names: tuple[str, str], curve: Curve, x: np.ndarray, run: str = "", of: int = 1) -> list[Row]:

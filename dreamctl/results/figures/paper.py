@@ -65,7 +65,6 @@ _LEARNING = {
 
 def draw(store: Store, name: str, choice: Choice) -> Drawn:
     """The figure of that name. Raises `BadInput` when nothing stored fits it."""
-    published.check(choice.version)
     if name == "figure4":
         return _horizons(store, choice)
     if name == "figure6":
@@ -81,7 +80,7 @@ def _learning(store: Store, what: _Curves, choice: Choice) -> Drawn:
     labels = what.labels | {value: f"{what.axis.replace('_', ' ').capitalize()} {value}" for value in others}
     pen = lines.pen(store, [run for runs in found.runs.values() for run in runs], choice)
     looks = style.looks(list(labels.values()))
-    figure, axes = style.panels(len(tasks), lines.X_LABELS[choice.x])
+    figure, axes = lines.panels(len(tasks), choice)
     rows: list[Row] = []
     references: list[Row] = []
     for axis, task in zip(axes, tasks, strict=True):
@@ -161,7 +160,7 @@ def _performance(store: Store, choice: Choice) -> Drawn:
     """Figure 6: final scores on all tasks as bars, Dreamer and PlaNet from stored runs, the others published."""
     found = cells.find(store, "performance", ("method",), choice)
     finals = scores.finals(store, [run for runs in found.runs.values() for run in runs], found.wanted, choice.until)
-    shown = {method for _, method in found.runs} | {"dreamer", "planet"}
+    shown = {method for _, method in found.runs} | set(choice.methods or ("dreamer", "planet"))
     of: dict[str, dict[str, Bar]] = {label: {} for method, label in style.METHODS.items() if method in shown}
     for (task, method), runs in found.runs.items():
         cell = scores.cell([finals[run.id] for run in runs if run.id in finals])

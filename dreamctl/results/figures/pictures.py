@@ -11,7 +11,7 @@ from dreamctl.errors import BadInput
 from dreamctl.results.cells import Choice, only_preset
 from dreamctl.results.figures import style
 from dreamctl.results.figures.paper import Drawn
-from dreamctl.store import Run, Store
+from dreamctl.store import Run, Store, where
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +74,7 @@ def _runs(store: Store, choice: Choice) -> list[Run]:
     runs = store.runs() if choice.sweep is None else store.members(store.find_sweep(choice.sweep).id)
     return [
         run
-        for run in sorted(runs, key=lambda run: run.created_at)
+        for run in sorted(where.fit(runs, where.parse(choice.where)), key=lambda run: run.created_at)
         if (run.task in wanted if wanted else run.task.split("_")[0] in _PREDICTED)
         and (choice.preset is None or run.preset == choice.preset)
         and (choice.seeds is None or run.seed in choice.seeds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +25,8 @@ REPEATS = {1: "Action repeat 1", 2: "Action repeat 2", 4: "Action repeat 4"}
 _COLUMNS = 4
 _CHARACTER = 0.055  # inches, a letter of the legend
 _HANDLE = 0.45  # inches, the line and the gaps of a legend's entry
+_LINE = 0.15  # inches, the height of a legend's line
+_LINES = 2  # of the legend that a figure has room for
 
 
 class Look(NamedTuple):
@@ -75,9 +78,9 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
 
 
 def _own(label: str) -> Look | None:
-    """The look of a method, or of what is not usual in "Dreamer, Contrastive"; None of what has none."""
-    parts = label.split(", ")
-    if not set(parts) <= LOOKS.keys():
+    """The look of a method, or of what is not usual in "Dreamer, Contrastive, horizon=5"; None of what has none."""
+    parts = [part for part in label.split(", ") if part in LOOKS]
+    if not parts:
         return None
     unusual = [LOOKS[part] for part in parts if LOOKS[part] != _DREAMER]
     return None if len(unusual) > 1 else unusual[0] if unusual else _DREAMER
@@ -130,16 +133,19 @@ def panels(count: int, x_label: str = "Environment Steps", powers: bool = True) 
 def legend(figure: Figure, axes: Sequence[Axes], order: Sequence[str] = (), note: str = "") -> None:
     """One legend under all panels, in one row if it fits, else in even rows; the labels in `order` come first.
 
-    note: a line of text above it.
+    A legend of many rows makes the figure higher, so that the panels keep their size. note: a line of text above it.
     """
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     first = [label for label in order if label in found]
     handles = {label: found[label] for label in (*first, *(label for label in found if label not in first))}
     widths = [_HANDLE + _CHARACTER * len(label) for label in handles]
     rows = 1 if sum(widths) <= WIDTH else math.ceil(len(widths) / max(1, int(WIDTH / max(widths))))
+    labels = [textwrap.fill(label, int((WIDTH - _HANDLE) / _CHARACTER)) for label in handles]
+    lines = rows if rows < len(labels) else sum(label.count("\n") + 1 for label in labels)
+    figure.set_figheight(figure.get_figheight() + _LINE * max(0, lines - _LINES))
     figure.legend(
         handles.values(),
-        handles.keys(),
+        labels,
         title=note or None,
         title_fontsize=6,
         loc="outside lower center",

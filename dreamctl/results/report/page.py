@@ -13,6 +13,7 @@ from dreamctl.results.claims import Measure
 from dreamctl.results.report import LATEX, MARKDOWN, PAGE, TABLE, content, tables
 from dreamctl.results.report.content import Report
 from dreamctl.store import Store
+from dreamctl.wording import counted
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -59,6 +60,7 @@ def render(report: Report, template: str, folder: Path) -> str:
         "md": _markdown,
         "latex": tables.latex,
         "interval": tables.interval,
+        "counted": counted,
     }
     return environment.get_template(template).render(report=report)
 

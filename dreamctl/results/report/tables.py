@@ -13,6 +13,7 @@ from dreamctl.results.claims import Evidence
 from dreamctl.results.claims.evidence import Cell
 from dreamctl.results.claims.measure import Interval, contrast, mean_over
 from dreamctl.results.figures import style
+from dreamctl.wording import counted
 
 _OBJECTIVE, _METHOD = "reconstruction", "dreamer"
 
@@ -51,7 +52,7 @@ class Scores:
             lines.append((f"Mean of the {len(shared)} that all have", *(f"{mean.estimate:.0f}" for mean in means)))
             if all(np.isfinite(mean.low) for mean in means):
                 lines.append(("95 % interval", *(f"{mean.low:.0f} to {mean.high:.0f}" for mean in means)))
-        many = f"{min(seeds)} seeds" if len(seeds) == 1 else "in brackets how many seeds"
+        many = counted(min(seeds), "seed") if len(seeds) == 1 else "in brackets how many seeds"
         more = f"; {self.note}" if self.note else ""
         return Table(self.title, (self.first, *self.columns), tuple(lines), f"mean +- std over seeds; {many}{more}")
 

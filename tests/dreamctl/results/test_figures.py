@@ -1,13 +1,18 @@
 """Figures: the table beside the picture holds what was drawn."""
 
 import csv
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from dreamctl.errors import BadInput
+from dreamctl.results import curves, selection
 from dreamctl.results.cells import Choice
 from dreamctl.results.figures import curves as figure
 from dreamctl.results.figures import final, style
+from dreamctl.results.figures import lines as lines_
+from tests.dreamctl.conftest import typed
 
 
 def draw(store, runs, stem, by=None, **choice):
@@ -71,6 +76,28 @@ def test_a_line_by_one_field_does_not_hide_another(store, evaluated, tmp_path):
     }
 
 
+def test_what_is_asked_for_is_known_by_any_spelling_or_refused(store, evaluated):
+    run = evaluated({80: [10]}, task="walker_walk")
+    assert [found.id for found in selection.select(store, [], Choice(tasks=("Walker-Walk",)))] == [run.id]
+    for choice, message in (
+        (Choice(tasks=("walker_wlk",)), "unknown task 'walker_wlk', did you mean 'walker_walk'"),
+        (Choice(methods=("planett",)), "unknown method 'planett', did you mean 'planet'"),
+        (Choice(tasks=("hopper_hop",)), "no matching run"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            selection.select(store, [], choice)
+    for words, message in (
+        (("ls", "--method", "planett"), "unknown method 'planett', did you mean 'planet'"),
+        (("ls", "--task", "walker_wlk"), "unknown task 'walker_wlk', did you mean 'walker_walk'"),
+        (("plot", "curves", "--version", "v9"), "--version is submission or camera-ready, not 'v9'"),
+        (("plot", "figure4", "--x", "hours"), "No such option: --x"),
+        (("plot", "curves", "--until", "1e5.5"), "no number of environment steps"),
+    ):
+        done = typed(*words, home=store.home)
+        assert done.returncode == 2 and message in done.stderr, (words, done.stderr)
+    assert typed("plot", "curves", "--until", "1e5", "--format", "png", home=store.home).returncode == 0
+
+
 def test_a_run_done_twice_is_one_seed(store, evaluated, tmp_path):
     draw(store, [evaluated({80: [10], 160: [30]}), evaluated({80: [10]})], tmp_path / "a")
     assert list(lines(table(tmp_path / "a")).values()) == [[(80, 10, 0, 1), (160, 30, 0, 1)]]
@@ -96,6 +123,9 @@ def test_a_method_has_one_look_in_all_figures():
     assert style.looks(["horizon=7", "horizon=5"])["horizon=7"] == blue
     mixed = style.looks(["Dreamer, Reconstruction", "Dreamer, Contrastive", "PlaNet, Reconstruction"])
     assert list(mixed.values()) == [blue, style.LOOKS["Contrastive"], style.LOOKS["PlaNet"]]
+    settings = style.looks(["Dreamer, Contrastive, x=1", "PlaNet, x=1", "PlaNet, x=2", "x=3"])
+    assert list(settings.values())[:2] == [style.LOOKS["Contrastive"], style.LOOKS["PlaNet"]]
+    assert len(set(settings.values())) == 4
     many = style.looks([f"horizon={value}" for value in range(8)])
     assert len(set(many.values())) == 8
 
@@ -119,8 +149,17 @@ def test_labels_say_only_what_differs():
     ]
 
 
-@pytest.mark.parametrize("labels", [["Dreamer"], ["Dreamer, Reconstruction", "No value, Reconstruction", "PlaNet, x"]])
+LEGENDS = [
+    ["Dreamer"],
+    ["Dreamer, Reconstruction", "No value, Reconstruction", "PlaNet, x"],
+    [f"Dreamer, Reconstruction, batch_length={n}, horizon=8, exploration_noise=0.3" for n in range(19)],
+    ["Dreamer", f"Dreamer, {', '.join(f'setting{n}={n}' for n in range(20))}"],
+]
+
+
+@pytest.mark.parametrize("labels", LEGENDS, ids=["one", "three", "many", "long"])
 @pytest.mark.parametrize("count", [1, 4, 6])
+@pytest.mark.filterwarnings("error")
 def test_nothing_is_cut_off_and_nothing_overlaps(count, labels):
     figure_, axes = style.panels(count)
     for axis in axes:
@@ -131,12 +170,25 @@ def test_nothing_is_cut_off_and_nothing_overlaps(count, labels):
     figure_.draw_without_rendering()
     whole = figure_.bbox
     boxes = [figure_.legends[0].get_window_extent()]
+    assert whole.y0 <= boxes[0].y0 and boxes[0].y1 <= min(axis.get_tightbbox().y0 for axis in axes)
+    assert min(axis.bbox.height for axis in axes) > 0.6 * figure_.dpi  # inches: the panels are not squeezed
     boxes += [axis.xaxis.label.get_window_extent() for axis in axes if axis.get_xlabel()]
     assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 for box in boxes)
     for axis in axes:
         if axis.get_xlabel() and axis.xaxis.offsetText.get_visible():
             offset = axis.xaxis.offsetText.get_window_extent()
             assert not axis.xaxis.label.get_window_extent().overlaps(offset)
+
+
+def test_hours_of_a_mean_are_those_of_the_runs_that_are_left():
+    """Run b is twice as slow and ends with the second bin."""
+    points = {"a": np.array([100, 205, 300]), "b": np.array([100, 205])}
+    hours = {"a": (np.array([0, 300]), np.array([0.0, 3.0])), "b": (np.array([0, 205]), np.array([0.0, 4.1]))}
+    pen = lines_.Pen({name: (steps, steps * 1.0) for name, steps in points.items()}, 100, 9, hours, False)
+    curve = curves.aggregate(list(pen.points.values()), 100, 9)
+    runs = [SimpleNamespace(id=name) for name in points]
+    assert curve.seeds.tolist() == [2, 2, 1]
+    assert lines_._x(pen, curve, runs).tolist() == pytest.approx([1.5, 3.0, 3.0])
 
 
 def test_what_cannot_be_written_is_one_clear_line(store, evaluated, tmp_path):

@@ -132,6 +132,21 @@ def test_what_is_missing_is_said_with_the_command(store):
     ]
     with pytest.raises(BadInput, match="--seeds 7,$"):
         paper.draw(store, "figure7", replace(some, seeds=(7,)))
+    (note,) = paper.draw(store, "figure7", Choice(where=("seed=0", "method=dreamer,planet"))).notes
+    assert note.startswith("12 of 16 runs are not stored")
+
+
+def test_the_command_trains_what_is_missing_as_long_as_what_is_there(tmp_path):
+    store = open_store(tmp_path)
+    request = dict(tasks=("walker_walk",), preset="tiny", settings=("steps=20000",))
+    fill(store, cells("behavior", methods=("dreamer",), **request), steps=[10_000, 20_000])
+    notes = paper.draw(store, "figure7", Choice(tasks=("walker_walk",))).notes
+    assert notes[-1].startswith("6 of 9 runs are not stored")
+    command = notes[-1].partition(": ")[2].split()
+    assert command[-6:] == ["--tasks", "walker_walk", "--preset", "tiny", "--set", "steps=20000"]
+    planned = {cell.digest for cell in cells("behavior", **request)}
+    stored = {run.digest for run in store.runs()}
+    assert len(planned - stored) == 6
 
 
 def test_figure_4_has_a_point_for_each_horizon(store):
@@ -170,6 +185,8 @@ def test_figure_6_sorts_the_tasks_and_marks_what_is_missing(store):
     assert [container.get_label() for container in bars] == ["Dreamer", "PlaNet", "D4PG", "A3C"]
     missing = [text.get_text() for text in axis.texts]
     assert (missing.count("n/a"), missing.count("no runs")) == (15, 2)  # D4PG and A3C have no quadruped
+    alone = paper.draw(store, "figure6", Choice(methods=("dreamer",), published=False))
+    assert {r["group"] for r in rows(alone)} == {"Dreamer"}
 
 
 def test_means_of_figure_6_are_over_the_same_tasks(store):
@@ -287,7 +304,7 @@ def test_a_sweep_of_ones_own_fills_a_figure(tmp_path):
     for run in store.runs(status="queued"):
         attempt = store.claim(run.id, "cpu")
         store.record_evaluation(run.id, attempt=attempt, kind="training", env_steps=1, seed=0, returns=[1.0])
-    with pytest.raises(BadInput, match="differ in depth: .*--by depth"):
+    with pytest.raises(BadInput, match="differ in depth: choose some .--where depth=VALUE"):
         paper.draw(store, "figure7", Choice(sweep="two"))
 
 
@@ -399,8 +416,16 @@ def test_a_mean_does_not_jump_unmarked_where_a_run_ends(tmp_path):
     assert solid.get_linestyle() == "-" and list(solid.get_xdata()) == [r["env_steps"] for r in table[:10]]
     assert dashed.is_dashed() and list(dashed.get_xdata()) == [r["env_steps"] for r in table[9:]]
     assert axis.collections[0].get_paths()[0].vertices[:, 0].max() == table[9]["env_steps"]
+    assert any("used as far as they go: walker_walk-dreamer-s2" in note for note in drawn.notes)
     whole = paper.draw(store, "figure7", Choice(tasks=("walker_walk",), published=False, complete=True))
     assert {(r["seeds"], r["of_seeds"]) for r in rows(whole)} == {(2, 2)}
+    assert any("left out: walker_walk-dreamer-s2" in note for note in whole.notes)
+    enroll(store, "mine", every, {}, 2)
+    mine = paper.draw(store, "figure7", Choice(sweep="mine", published=False, complete=True))
+    assert {(r["seeds"], r["of_seeds"]) for r in rows(mine)} == {(2, 2)}
+    assert mine.notes == ["unfinished or shorter than 2,000,000 steps, left out: walker_walk-dreamer-s2"]
+    curves = typed("plot", "curves", "--complete", "--format", "png", "--out", tmp_path / "c", home=tmp_path)
+    assert "left out: walker_walk-dreamer-s2" in curves.stderr
 
 
 def test_scores_of_unfinished_runs_are_hatched_and_said(tmp_path):
