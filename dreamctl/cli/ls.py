@@ -89,6 +89,10 @@ def ls(
         print_json([{field: listing.value(run, field) for field in fields or listing.FIELDS} for run in runs])
         return
     if not runs:
+        if task is not None:
+            from dreamctl.jobs.sweeps import known_tasks
+
+            known_tasks([task])
         say(f"no {'matching ' if given or chosen else ''}runs in {store.home}")
         return
     if count > limit:

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -155,7 +155,7 @@ class Request:
             grid.pop(key, None)
         return replace(
             sweep,
-            tasks=sweep.tasks if self.tasks is None else _tasks(self.tasks),
+            tasks=sweep.tasks if self.tasks is None else known_tasks(self.tasks),
             grid=grid,
             settings={key: value for key, value in sweep.settings.items() if key not in grid} | settings,
             seeds=sweep.seeds if self.seeds is None else parse_seeds(self.seeds),
@@ -215,7 +215,7 @@ def read(path: Path) -> Plan:
     preset, limit = content.get("preset", "paper"), content.get("limit", "")
     seeds = content.get("seeds", "3")
     chosen = parse_seeds(seeds if isinstance(seeds, str) else "".join(f"{s}," for s in values(path, "seeds", seeds)))
-    tasks = _tasks(values(path, "tasks", content["tasks"])) if "tasks" in content else _ALL_TASKS
+    tasks = known_tasks(values(path, "tasks", content["tasks"])) if "tasks" in content else _ALL_TASKS
     if not isinstance(preset, str) or not all(isinstance(value, str) for value in settings.values()):
         raise BadInput(f"{path}: preset is a name, and set holds single values; lists go into grid")
     if not isinstance(limit, str) or limit and not re.fullmatch("[1-9][0-9]{0,8}", limit):
@@ -250,7 +250,8 @@ def _label(point: Iterable[tuple[str, str]]) -> str:
     return "-".join(f"{key}{value}" for key, value in point if key not in ("method", "objective"))
 
 
-def _tasks(names: Sequence[str]) -> tuple[str, ...]:
+def known_tasks(names: Iterable[str]) -> tuple[str, ...]:
+    """Tasks by the names that runs have. Raises `BadInput` for what is none; it names the nearest."""
     try:
         return tuple(get(name).name for name in names)
     except ConfigError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent import tasks
-from agent.config import METHODS, ConfigError, nearest
+from agent.config import METHODS, nearest
 from dreamctl.errors import BadInput
+from dreamctl.jobs.sweeps import known_tasks
 from dreamctl.results.cells import Choice, only_preset, short
 from dreamctl.store import Run, Store, where
 
@@ -47,11 +47,7 @@ def waiting(runs: Sequence[Run]) -> list[str]:
 
 def _check(runs: Sequence[Run], choice: Choice) -> None:
     """Raises `BadInput` for a task or method that is none, nor that of any of the runs."""
-    for task in set(choice.tasks or ()) - {run.task for run in runs}:
-        try:
-            tasks.get(task)
-        except ConfigError as error:
-            raise BadInput(str(error)) from error
+    known_tasks(set(choice.tasks or ()) - {run.task for run in runs})
     for method in set(choice.methods or ()) - METHODS.keys():
         raise BadInput(f"unknown method {method!r}{nearest(method, METHODS)}; methods: {', '.join(METHODS)}")
 
