@@ -34,10 +34,13 @@ def show(
     recorded: Recorded = False,
 ) -> None:
     """Show one run: status, curve, settings, metrics, what to do next."""
+    from dreamctl.errors import BadInput
     from dreamctl.jobs.spec import as_yaml
     from dreamctl.store import open_store
     from dreamctl.store.pages import from_preset
 
+    if config and json:
+        raise BadInput("--config prints YAML, and --json has the config, too: leave out one")
     store = open_store(reading(home, recorded), create=False)
     (record,) = store.refreshed([store.find(run)])
     if config:

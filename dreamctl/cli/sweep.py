@@ -125,6 +125,8 @@ def sweep(
         say(f"sweep {plan.name} continues in the background (log: {log})")
         where = home_option(home)
         say(f"watch it: dreamctl status {plan.name} --watch{where}; stop it: dreamctl stop {plan.name}{where}")
+        if json:
+            print_json(board.overview(store, record))
         return
     say(f"sweep {plan.name}: {len(cells)} runs")
     failures = news.Failures(store, record)

@@ -36,6 +36,8 @@ FINISHED, FAILED, QUEUED = (f"pendulum_swingup-{rest}" for rest in ("dreamer-s0"
 
 def test_what_show_prints_is_what_run_takes(home, tmp_path):
     """The same run again, recognised as such; single fields, seed and task may differ."""
+    both = typed("show", FAILED, "--config", "--json", home=home)
+    assert both.returncode == 2 and "leave out one" in both.stderr
     printed = typed("show", FAILED, "--config", home=home).stdout
     file = tmp_path / "run.yaml"
     file.write_text(printed)

@@ -211,10 +211,11 @@ def wait(until, what):
 
 def test_a_detached_sweep_is_steered_by_commands(tmp_path):
     """Pause, resume, watch, follow, stop, remove: each typed, against a scheduler in the background."""
-    done = sweep("--cpu-slots", "1", "--detach", home=tmp_path)
+    done = sweep("--cpu-slots", "1", "--detach", "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     store = open_store(tmp_path)
     (record,) = store.sweeps()
+    assert json.loads(done.stdout)["name"] == record.name
     log = tmp_path / "sweeps" / f"{record.name}.log"
     assert f"stop it: dreamctl stop {record.name} --home {tmp_path}" in done.stderr
     wait(lambda: store.runs(status="running"), "no run began")
