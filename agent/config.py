@@ -74,12 +74,12 @@ class Config:
         2_000_000, "length of the run, seed episodes included", unit="environment steps", source="Figure 7", low=1
     )
     episode_length: int = _field(
-        1000, "length of an episode", unit="environment steps", source="App. B", low=1, high=1000
+        1000, "length of an episode", unit="environment steps", source="Section 5", low=1, high=1000
     )
     action_repeat: int = _field(
         2, "simulator steps that each action is held for", unit="environment steps", source="App. B", low=1
     )
-    image_size: int = _field(64, "height and width of an image", unit="pixels", source="App. B", choices=(64, 32))
+    image_size: int = _field(64, "height and width of an image", unit="pixels", source="Section 5", choices=(64, 32))
     render: str = _field(
         "default",
         "rendering quality: 'exact' leaves MuJoCo's settings, 'default' shrinks the shadow map and the offscreen "
@@ -122,9 +122,9 @@ class Config:
     checkpoint_every: int = _field(10_000, "distance of two checkpoints", unit="environment steps", low=1)
 
     # World model
-    deterministic: int = _field(200, "size of the deterministic state (D)", source="App. B", low=1)
+    deterministic: int = _field(200, "size of the deterministic state (D)", source="PlaNet", low=1)
     stochastic: int = _field(30, "size of the stochastic state (S)", source="App. B", low=1)
-    hidden: int = _field(200, "units of the RSSM's dense layers", source="App. B", low=1)
+    hidden: int = _field(200, "units of the RSSM's dense layers", source="PlaNet", low=1)
     min_std: float = _field(0.1, "smallest standard deviation of a stochastic state", source="PlaNet", low=0)
     depth: int = _field(32, "channels of the first convolution; the others are its multiples", source="App. B", low=1)
     units: int = _field(300, "units of the reward, value and action models' layers", source="App. B", low=1)

@@ -144,7 +144,7 @@ class Dreamer:
         loss, posterior, metrics = world_model.loss(batch, noise.posterior)
         metrics["model/gradient_norm"] = self.optimizers["model"].step(loss)
 
-        # Behaviour learning: imagine from every posterior state; phi, then psi
+        # Behaviour learning: imagine from every posterior state; phi, then xi
         if behavior is None:
             return metrics
         imagined = behavior.imagine(world_model, posterior.detach().flatten(), noise.state, noise.action)
@@ -172,9 +172,9 @@ class Dreamer:
                 return self.behavior.action.best(state.features, noise(_SAMPLES, 1, self.action_size))
         return self.behavior.action.mode(state.features)
 
-    def policy(self, generator: torch.Generator, noise: float = 0.0) -> Policy:
-        """A policy for one episode; noise: standard deviation of exploration, 0 for evaluation."""
-        return Policy(self, generator, noise)
+    def policy(self, generator: torch.Generator, explore: bool = False) -> Policy:
+        """A policy for one episode, of training or of evaluation."""
+        return Policy(self, generator, explore)
 
     def vector(self) -> Tensor:
         """A copy of all parameters that acting depends on, in one tensor on the CPU: [P] float32."""
@@ -209,27 +209,26 @@ class Dreamer:
 class Policy:
     """Acts through one episode: filters the images into a posterior state and asks the agent for an action.
 
-    Evaluation (`noise` 0) takes the action of `evaluate_from` as it is. Exploration adds Normal(0, noise) to that of
+    Evaluation takes the action of `evaluate_from` as it is. Exploration adds Normal(0, exploration_noise) to that of
     `explore_from` and clips to [-1, 1].
     """
 
-    def __init__(self, agent: Dreamer, generator: torch.Generator, noise: float) -> None:
-        self.agent, self.generator, self.noise = agent, generator, noise
+    def __init__(self, agent: Dreamer, generator: torch.Generator, explore: bool) -> None:
+        self.agent, self.generator, self.explore = agent, generator, explore
         self.state = agent.world_model.rssm.start(1)
         self.action = torch.zeros(1, agent.action_size, device=agent.device)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """image: [S, S, 3] uint8 -> action [A] float32 in [-1, 1]."""
-        agent, model = self.agent, self.agent.world_model
+        agent, model, config = self.agent, self.agent.world_model, self.agent.config
         embedding = model.encoder(preprocess(torch.from_numpy(image).to(agent.device).unsqueeze(0)))
-        eps = self._noise(1, 1, agent.config.stochastic)
+        eps = self._noise(1, 1, config.stochastic)
         posterior, _ = model.rssm.observe(embedding.unsqueeze(0), self.action.unsqueeze(0), eps, self.state)
         self.state = posterior.flatten()
-        how = agent.config.explore_from if self.noise else agent.config.evaluate_from
-        action = agent.act(self.state, self._noise, how)
-        if self.noise:
-            action = (action + self.noise * self._noise(1, agent.action_size)).clamp(-1, 1)
+        action = agent.act(self.state, self._noise, config.explore_from if self.explore else config.evaluate_from)
+        if self.explore:
+            action = (action + config.exploration_noise * self._noise(1, agent.action_size)).clamp(-1, 1)
         self.action = action
         return action[0].cpu().numpy()
 

@@ -1,4 +1,4 @@
-"""Environments from pixels (Section 6): action repeat, [S, S, 3] uint8 images, episodes seeded one by one."""
+"""Environments from pixels (Section 5): action repeat, [S, S, 3] uint8 images, episodes seeded one by one."""
 
 from __future__ import annotations
 

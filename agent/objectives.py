@@ -75,8 +75,9 @@ class Contrastive(nn.Module):
 
 
 def info_nce(states: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """The negative of Eq. 13: -mean_i [log q(s_i | o_i) - log sum_j q(s_i | o_j)], the sum over all N images, its own
-    included. states [N, F]; mean and std [N, F] of q(. | o_j). A scalar, log N for a state model that knows nothing.
+    """The negative of J_NCE in Eq. 12: -mean_i [log q(s_i | o_i) - log sum_j q(s_i | o_j)], the sum over all N images,
+    its own included. states [N, F]; mean and std [N, F] of q(. | o_j). A scalar, log N for a state model that knows
+    nothing.
 
     All N^2 log-densities are two matrix products of the expanded square, which is why they are taken in float64.
     """

@@ -41,7 +41,7 @@ def training_episode(
     agent: Dreamer, environment: Environment, seed: int, index: int, tick: Callable[[], None] = lambda: None
 ) -> Episode:
     """Episode number `index` of a run, with exploration noise, keyed by (seed, index)."""
-    policy = agent.policy(seeds.torch_generator(agent.device, seed, "policy", index), agent.config.exploration_noise)
+    policy = agent.policy(seeds.torch_generator(agent.device, seed, "policy", index), explore=True)
     return play(environment, policy, seeds.integer(seed, "episode", index), agent.action_size, tick)
 
 

@@ -1,7 +1,7 @@
-"""The recurrent state space model of PlaNet (Hafner et al., 2018), Dreamer's latent dynamics (Eq. 1, Appendix A).
+"""The recurrent state space model of PlaNet (Hafner et al., 2018), Dreamer's latent dynamics (Eq. 1, Section 4).
 
 A model state has a deterministic part h_t = GRU(h_{t-1}, s_{t-1}, a_{t-1}) and a stochastic part s_t. The prior
-p(s_t | h_t) predicts it without the image; the posterior p(s_t | h_t, o_t) has seen it. The action that leads to o_t
+q(s_t | h_t) predicts it without the image; the posterior p(s_t | h_t, o_t) has seen it. The action that leads to o_t
 enters the step to time t: `actions[t]` is a_{t-1} in the paper's count.
 Shapes: B batch, L length, A action size, D deterministic, S stochastic, E embedding size; scans are time-major.
 """

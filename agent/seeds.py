@@ -2,6 +2,9 @@
 
 So the batch and the noise of update 1234, or the start of episode 7, can be drawn again at any time: resuming a run
 is exact by construction.
+
+NumPy pads keys with zeros, so (seed, stream, 5) and (seed, stream, 5, 0) are one. Only evaluations have both lengths:
+episode k of `dreamctl eval` starts like the first of the evaluation at k environment steps.
 """
 
 from __future__ import annotations

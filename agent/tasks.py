@@ -1,4 +1,4 @@
-"""Tasks by name: the paper's 20 (Section 6, Appendix B), the rest of the control suite, custom environments.
+"""Tasks by name: the paper's 20 (Section 5, Appendix B), the rest of the control suite, custom environments.
 
 Which camera the agent sees through follows the released code: 2 for the quadruped (0 sits inside its body), 0 else.
 """

@@ -42,7 +42,7 @@ def acting(preset: str, repeat: int, clock: Callable[[], float]) -> float:
     """One decision of an untrained policy."""
     config = make(preset)
     agent = Dreamer(config, 6, 0)
-    policy = agent.policy(seeds.torch_generator("cpu", 0, "benchmark"), config.exploration_noise)
+    policy = agent.policy(seeds.torch_generator("cpu", 0, "benchmark"), explore=True)
     image = np.zeros((config.image_size, config.image_size, 3), np.uint8)
     return milliseconds(repeat, lambda: policy(image), clock=clock)[0]
 
@@ -57,9 +57,18 @@ def rendering(name: str, repeat: int, clock: Callable[[], float]) -> dict[str, f
 
     def physics() -> None:
         for _ in range(2):
-            worlds[0].simulator.step(rng.uniform(-1, 1, worlds[0].action_size))
+            worlds[0].simulator.step(action)
 
-    moved, *images = milliseconds(repeat, physics, *(world.simulator.image for world in worlds), clock=clock)
+    def follow() -> None:  # not counted: the same scene in every quality
+        nonlocal action
+        for world in worlds[1:]:
+            for _ in range(2):
+                world.simulator.step(action)
+        action = rng.uniform(-1, 1, len(action))
+
+    action = np.zeros(worlds[0].action_size)
+    drawn = (world.simulator.image for world in worlds)
+    moved, _, *images = milliseconds(repeat, physics, follow, *drawn, clock=clock)
     return {"physics": moved} | dict(zip(QUALITIES, images, strict=True))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import starmap
 from math import inf
 
 import numpy as np
@@ -105,17 +106,19 @@ def measures(find: Cell) -> dict[str, Measure]:
     }
 
 
+def row(number: str, measure: Measure) -> tuple[str, str, str, str, str]:
+    """A claim's line of the table. 8 and 9 have no interval, but a number for each task, the lower first."""
+    estimate, low, high = measure.interval
+    if number in ("8", "9") and measure.complete:
+        return number, measure.what, f"{low:.2f}, {high:.2f}", "-", measure.outcome
+    between = f"[{low:.0f}, {high:.0f}]" if np.isfinite(low) else "-"
+    return number, measure.what, "-" if np.isnan(estimate) else f"{estimate:.0f}", between, measure.outcome
+
+
 def main(home: Home) -> None:
     """Print the table of claims."""
-    find = cells(home)
-    print(f"{'#':>3}  {'number':40} {'estimate':>9}  {'95 % interval':18} outcome")
-    for number, measure in measures(find).items():
-        low, high = measure.interval.low, measure.interval.high
-        digits = 2 if number in ("8", "9") else 0
-        between = f"[{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite(low) else "-"
-        print(
-            f"{number:>3}  {measure.what:40} {measure.interval.estimate:>9.{digits}f}  {between:18} {measure.outcome}"
-        )
+    for line in (("#", "number", "estimate", "95 % interval", "outcome"), *starmap(row, measures(cells(home)).items())):
+        print("{:>3}  {:40} {:>10}  {:16} {}".format(*line))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Home = Annotated[
-    Path | None, typer.Option(help="Folder of the run database and all runs [default: $DREAMCTL_HOME, else runs/].")
+    Path | None,
+    typer.Option(help="Folder of the run database and all runs [default: $DREAMCTL_HOME, dreamctl.toml, runs/]."),
 ]
 Recorded = Annotated[bool, typer.Option("--recorded", help="Read the runs that come with dreamctl.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -29,7 +29,8 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a config field.", autocompletion=completion.settings),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YAML with task, seed and config, as show --config prints.")
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML with task, seed, preset and config, as show --config prints."),
     ] = None,
     from_: Annotated[
         str | None,

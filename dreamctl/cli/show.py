@@ -27,7 +27,7 @@ from dreamctl.cli.ls import summary
 def show(
     run: RunRef,
     config: Annotated[
-        bool, typer.Option("--config", help="Print only task, seed and config, as YAML for run --config.")
+        bool, typer.Option("--config", help="Print only task, seed, preset and config, as YAML for run --config.")
     ] = False,
     json: Json = False,
     home: Home = None,

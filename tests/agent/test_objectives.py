@@ -61,7 +61,7 @@ def test_likelihood_is_the_unit_gaussian_up_to_its_constant():
 
 
 def test_info_nce_against_a_double_loop(float64):
-    """Eq. 13, with every density taken one by one; and its gradients."""
+    """J_NCE of Eq. 12, with every density taken one by one; and its gradients."""
     torch.manual_seed(0)
     count, size = 7, 4
     states, mean = (torch.randn(count, size).requires_grad_() for _ in range(2))

@@ -42,23 +42,27 @@ def test_evaluation_takes_the_mode_without_noise(played):
 
 def test_exploration_adds_noise_inside_the_bounds(played):
     agent, environment, _ = played
-    generator = torch.Generator().manual_seed(0)
-    loud = play(environment, agent.policy(generator, 5.0), 0, 1, lambda: None)
+
+    def of_noise(noise, explore=True):
+        explorer = Dreamer(dataclasses.replace(agent.config, exploration_noise=noise), 1, seed=0)
+        policy = explorer.policy(torch.Generator().manual_seed(0), explore)
+        return play(environment, policy, 0, 1, lambda: None)
+
+    loud, quiet, silent = of_noise(5.0), of_noise(0.1), of_noise(5.0, explore=False)
     assert np.abs(loud.actions).max() == 1 and len(np.unique(loud.actions[1:])) > 1
-    quiet = play(environment, agent.policy(generator.manual_seed(0), 0.1), 0, 1, lambda: None)
-    silent = play(environment, agent.policy(generator.manual_seed(0)), 0, 1, lambda: None)
     difference = quiet.actions[1] - silent.actions[1]  # the first decision, from the same image
     assert 0 < abs(difference) < 0.5
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-6])
 @pytest.mark.parametrize(("start", "moves"), [("mode", False), ("sample", True)])
-def test_exploration_starts_from_what_the_config_says(played, start, moves):
-    """With next to no noise the mode stays where it is; a sample of an untrained action model does not."""
+def test_exploration_starts_from_what_the_config_says(played, start, moves, noise):
+    """With next to no noise, or none, the mode stays where it is; a sample of an untrained action model does not."""
     agent, environment, _ = played
-    explorer = Dreamer(dataclasses.replace(agent.config, explore_from=start), 1, seed=0)
+    explorer = Dreamer(dataclasses.replace(agent.config, explore_from=start, exploration_noise=noise), 1, seed=0)
     first = [
-        play(environment, explorer.policy(torch.Generator().manual_seed(0), noise), 0, 1, lambda: None).actions[1]
-        for noise in (1e-6, 0.0)
+        play(environment, explorer.policy(torch.Generator().manual_seed(0), explore), 0, 1, lambda: None).actions[1]
+        for explore in (True, False)
     ]
     assert (abs(first[0] - first[1]).item() > 0.05) == moves
 

@@ -47,7 +47,7 @@ def test_an_id_that_is_none_deletes_nothing(store, run, id):
         done = typed(command, run.name, *(["--yes"] if command == "rm" else []), home=store.home)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, (command, done.stderr)
         assert untouched(store)
-    assert store.folder(run.id).is_dir() or id != ""
+    assert store.folder(run.id).is_dir()
 
 
 @pytest.mark.parametrize("path", ["{outside}/thesis.tex", "../../precious/thesis.tex", "link/thesis.tex", ""])

@@ -17,7 +17,8 @@ from tests.dreamctl.conftest import cli, spec
 
 
 def multiplied(store, count, every=1):
-    """A run, and so many like it with other ids, names and times; one in `every` runs on another host."""
+    """A run, and so many like it with other ids, names and times; one in `every` runs on another host, every second one
+    has a tag."""
     run = submit(store, spec())
     store._engine.dispose()
     with closing(sqlite3.connect(store.home / "dreamctl.db")) as raw, raw:
@@ -28,6 +29,7 @@ def multiplied(store, count, every=1):
             "created_at": "created_at + value",
             "status": f"CASE WHEN value % {every} THEN 'finished' ELSE 'running' END",
             "git_diff": "NULL",
+            "tags": "CASE WHEN value % 2 THEN '[\"odd\"]' ELSE '[]' END",
             "host": "'elsewhere'",
             "process_space": "'elsewhere'",
             "heartbeat_at": str(time.time() + 3600),
@@ -77,7 +79,7 @@ def test_a_command_on_a_hundred_thousand_runs_takes_no_longer_than_on_ten(homes,
 
 def test_ls_loads_no_more_of_the_runs_than_it_looks_at(homes):
     """Of those that are not shown, the columns that are asked for: within 300 MB of address space."""
-    for chosen in (["--where", "seed=0"], ["--where", "task=walker_walk,pendulum_swingup", "--tag", "none"]):
+    for chosen in (["--where", "seed=0"], ["--tag", "odd"], ["--where", "task=pendulum_swingup", "--tag", "none"]):
         limited = ["bash", "-c", 'ulimit -v 300000; exec "$0" "$@"', sys.executable, "-m", "dreamctl", "ls", *chosen]
         done = subprocess.run([*limited, "--limit", "3", "--home", homes[1]], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -117,9 +119,12 @@ def test_the_last_points_of_a_run_with_very_many_are_read_at_once(store):
             [run.id],
         )
     found = store.last_scalars(run.id)  # and the statement is compiled
-    start = time.perf_counter()
-    assert store.last_scalars(run.id) == found
-    assert time.perf_counter() - start < 0.05
+    taken = []
+    for _ in range(5):
+        start = time.process_time()
+        assert store.last_scalars(run.id) == found
+        taken.append(time.process_time() - start)
+    assert min(taken) < 0.05
     assert len(found) == 20 and {p.step for p in found.values()} == {24999}
     assert [found[f"metric{k}"].value for k in range(20)] == [499980 + k for k in range(20)]
     assert store.last_scalars("0" * 8) == {}

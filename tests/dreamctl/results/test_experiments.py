@@ -1,5 +1,6 @@
 """experiments/verdicts.py on invented runs of its sweep files, in worlds where its claims are true and false."""
 
+import re
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,26 @@ def outcomes(home, world, kept, noise=1.0):
     fill(open_store(home), kept, World(world, HOURS, 0.3), noise, 50_000)
     find = VERDICTS["cells"](Home(home))
     return {number: measure.outcome for number, measure in VERDICTS["measures"](find).items()}
+
+
+def test_what_the_documents_say_is_what_the_recorded_runs_give():
+    """Estimates, intervals and outcomes in docs/results.md; those that README.md repeats."""
+    said = {}
+    for line in (FOLDER.parent / "docs" / "results.md").read_text().splitlines():
+        if match := re.fullmatch(r"\| (\d+) \| [^|]+ \| ([^|]*) ?\| ([^|]*) ?\| (\w+)[^|]* \|", line):
+            number, estimate, interval, outcome = match.groups()
+            numbers = sorted(re.findall(r"-?\d[\d.]*", estimate))
+            said[number] = (numbers, interval.strip(), outcome)
+    found = {}
+    for number, measure in VERDICTS["measures"](VERDICTS["cells"](Home.recorded())).items():
+        _, _, estimate, interval, outcome = VERDICTS["row"](number, measure)
+        found[number] = (re.findall(r"-?\d[\d.]*", estimate), interval.strip("-"), outcome)
+    assert said == found
+    repeated = re.findall(r"\| (\w+): (-?\d+) (\[.*?\]) \|", (FOLDER.parent / "README.md").read_text())
+    assert len(repeated) > 3
+    assert {(outcome, estimate, interval) for outcome, estimate, interval in repeated} <= {
+        (outcome, *numbers[:1], interval) for numbers, interval, outcome in found.values()
+    }
 
 
 def test_the_sweep_files_are_80_runs():
