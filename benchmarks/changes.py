@@ -75,30 +75,35 @@ def transposed(self: Upsampling, x: Tensor) -> Tensor:
     return F.conv_transpose2d(x, self.weight, self.bias, stride=2)
 
 
-CHANGES: dict[str, tuple[tuple[type, str, Callable[..., Any]], ...]] = {
-    "decoder: first layer as a product, phases": ((Decoder, "forward", plain.decode),),
-    "decoder: phases alone": ((Upsampling, "forward", transposed),),
-    "encoder: all steps at once, channels-last": (
-        (Encoder, "forward", lambda self, x: torch.cat([plain.encode(self, part) for part in x.split(50)])),
-    ),
-    "posterior scan: projections and prior outside": ((RSSM, "observe", scan),),
-    "heads over all imagined steps at once": ((Behavior, "returns", stepwise_returns),),
-    "gradients of a loss's own parameters alone": ((Optimizer, "step", backward),),
-    "fused Adam": (),  # made below
-}
+def changes(batch_size: int) -> dict[str, tuple[tuple[type, str, Callable[..., Any]], ...]]:
+    """What is taken back, by name: the methods to replace."""
+
+    def stepwise_encode(self: Encoder, x: Tensor) -> Tensor:
+        return torch.cat([plain.encode(self, step) for step in x.split(batch_size)])
+
+    return {
+        "decoder: first layer as a product, phases": ((Decoder, "forward", plain.decode),),
+        "decoder: phases alone": ((Upsampling, "forward", transposed),),
+        "encoder: all steps at once, channels-last": ((Encoder, "forward", stepwise_encode),),
+        "posterior scan: projections and prior outside": ((RSSM, "observe", scan),),
+        "heads over all imagined steps at once": ((Behavior, "returns", stepwise_returns),),
+        "gradients of a loss's own parameters alone": ((Optimizer, "step", backward),),
+        "fused Adam": (),  # made below
+    }
 
 
 def measure(size: str, device: str, repeat: int) -> dict[str, float]:
     """Median seconds of the fast update ("fast") and of it without each change."""
     config, batch = SIZES[size], random_batch(SIZES[size], device)
-    agents = {name: Dreamer(config, ACTIONS, 0, device) for name in ("fast", *CHANGES)}
+    without = changes(config.batch_size)
+    agents = {name: Dreamer(config, ACTIONS, 0, device) for name in ("fast", *without)}
     for optimizer in agents["fused Adam"].optimizers.values():
         optimizer.fused = False
     noise = agents["fast"].noise(batch, 0)
     times: dict[str, list[float]] = {name: [] for name in agents}
     for _ in range(repeat + 2):
         for name, agent in agents.items():
-            with replaced(*CHANGES.get(name, ())):
+            with replaced(*without.get(name, ())):
                 start = time.perf_counter()
                 agent.learn(batch, noise)["model/loss"].item()  # waits for the device
                 times[name].append(time.perf_counter() - start)
@@ -120,7 +125,7 @@ def main() -> None:
         print(json.dumps({"machine": describe(device), "seconds": results}, indent=2))
         return
     print(f"{describe(device)}\n\n{'without':48}" + "".join(f"{size:>12}{'':8}" for size in sizes))
-    for name in ("fast", *CHANGES):
+    for name in results[sizes[0]]:
         print(f"{name:48}", end="")
         for seconds in results.values():
             print(f"{1000 * seconds[name]:10.1f}ms{seconds[name] / seconds['fast']:8.2f}", end="")
