@@ -63,32 +63,33 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
         raise BadInput(f"this figure shows one method: choose one of {', '.join(choice.methods)}")
     if choice.sweep is not None:
         return _of_sweep(store, axes, choice, tasks)
-    stored = _evaluated([run for run in store.runs() if run.parent is None], choice)
+    stored = _evaluated(that_fit([run for run in store.runs() if run.parent is None], choice))
     preset = choice.preset or only_preset(stored)
     panels = choice.tasks or (tuple(tasks) if tasks else None)
     sweep = Request(panels, choice.methods, None, preset).on(BUILT_IN[name][1])
-    cells = replace(sweep, seeds=choice.seeds or sweep.seeds).cells()
+    conditions = where.parse(choice.where)
+    cells = [c for c in replace(sweep, seeds=choice.seeds or sweep.seeds).cells() if _may_fit(c, conditions)]
+    if not cells:
+        raise BadInput("this figure has no run that --where allows: choose other values")
     length = cells[0].config.steps
     wanted = min(length, choice.until or math.inf)
-    conditions = where.parse(choice.where)
-    cells = [cell for cell in cells if _may_fit(cell, conditions)]
     index: dict[str, dict[int, Run]] = {}
     for run in stored:
-        if run.preset == preset:
-            index.setdefault(_identity(run.task, run.config), {})[run.seed] = run
+        index.setdefault(_identity(run.task, run.config), {})[run.seed] = run
     found, missing = {}, []
     for cell in cells:
         seeds = index.get(_identity(cell.task, cell.config.to_dict()), {})
         found[_place(cell.task, cell.config.to_dict(), axes)] = [seeds[seed] for seed in sorted(seeds)]
         missing += [] if cell.seed in seeds else [cell]
     lengths = {run.steps for runs in found.values() for run in runs}
-    command = _command(name, preset, missing, choice, lengths.pop() if len(lengths) == 1 else length)
+    command = _command(name, preset, missing or cells, choice, lengths.pop() if len(lengths) == 1 else length)
+    notes = short([run for runs in found.values() for run in runs], wanted=wanted, left_out=choice.complete)
+    notes += [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
+    found = {place: _long(runs, choice, wanted) for place, runs in found.items()}
     if not any(found.values()):
         shipped = "" if store.read_only or store.count() else " (or add --recorded: runs that come with dreamctl)"
         raise BadInput(f"no stored run fits this figure; train some with: {command}{shipped}")
-    notes = short([run for runs in found.values() for run in runs], wanted=wanted, left_out=choice.complete)
-    notes += [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
-    return Found({place: _long(runs, choice, wanted) for place, runs in found.items()}, notes, int(wanted))
+    return Found(found, notes, int(wanted))
 
 
 def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence[str] | None) -> Found:
@@ -97,17 +98,10 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
     Raises `BadInput` if there is none, or if the runs of one line differ in more than their seeds.
     """
     sweep = store.find_sweep(choice.sweep or "")
-    members = [
-        run
-        for run in where.fit(store.members(sweep.id), where.parse(choice.where))
-        if (choice.tasks is None or run.task in choice.tasks)
-        and (choice.methods is None or run.method in choice.methods)
-        and (choice.preset is None or run.preset == choice.preset)
-        and (choice.seeds is None or run.seed in choice.seeds)
-    ]
+    members = that_fit(store.members(sweep.id), choice)
     if tasks and choice.tasks is None and set(tasks) <= {run.task for run in members}:
         members = [run for run in members if run.task in tasks]
-    runs = _evaluated(members, choice)
+    runs = _evaluated(members)
     wanted = min(max((run.steps for run in runs), default=0), choice.until or math.inf)
     notes = short(runs, wanted=wanted, left_out=choice.complete) if runs else []
     waiting = len(members) - len(runs)
@@ -127,11 +121,21 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
     return Found(lines, notes, int(wanted))
 
 
-def _evaluated(runs: Sequence[Run], choice: Choice) -> list[Run]:
-    """The evaluated runs that fit the choice, by environment steps, so that of two equal runs the longer comes last."""
-    chosen = where.fit(runs, where.parse(choice.where))
-    fit = [run for run in chosen if run.score is not None and (choice.seeds is None or run.seed in choice.seeds)]
-    return sorted(fit, key=lambda run: run.env_steps)
+def that_fit(runs: Sequence[Run], choice: Choice) -> list[Run]:
+    """The runs that fit the choice, evaluated or not."""
+    return [
+        run
+        for run in where.fit(runs, where.parse(choice.where))
+        if (choice.preset is None or run.preset == choice.preset)
+        and (choice.tasks is None or run.task in choice.tasks)
+        and (choice.methods is None or run.method in choice.methods)
+        and (choice.seeds is None or run.seed in choice.seeds)
+    ]
+
+
+def _evaluated(runs: Sequence[Run]) -> list[Run]:
+    """The evaluated runs, by environment steps, so that of two equal runs the longer comes last."""
+    return sorted((run for run in runs if run.score is not None), key=lambda run: run.env_steps)
 
 
 def _may_fit(cell: RunSpec, conditions: where.Conditions) -> bool:

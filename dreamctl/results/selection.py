@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from agent.config import METHODS, nearest
 from dreamctl.errors import BadInput
 from dreamctl.jobs.sweeps import known_tasks
-from dreamctl.results.cells import Choice, only_preset, short
-from dreamctl.store import Run, Store, where
+from dreamctl.results.cells import Choice, only_preset, short, that_fit
+from dreamctl.store import Run, Store
 
 
 def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool = False) -> list[Run]:
@@ -23,7 +23,7 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
     else:
         runs = [run for run in store.runs() if run.parent is None]
     _check(runs, choice)
-    wanted = [run for run in where.fit(runs, where.parse(choice.where)) if _fits(run, choice)]
+    wanted = that_fit(runs, choice)
     if not wanted:
         some = "matching " if runs else ""
         raise BadInput(f"no {some}run in {store.home}: dreamctl ls lists the runs")
@@ -50,12 +50,3 @@ def _check(runs: Sequence[Run], choice: Choice) -> None:
     known_tasks(set(choice.tasks or ()) - {run.task for run in runs})
     for method in set(choice.methods or ()) - METHODS.keys():
         raise BadInput(f"unknown method {method!r}{nearest(method, METHODS)}; methods: {', '.join(METHODS)}")
-
-
-def _fits(run: Run, choice: Choice) -> bool:
-    return (
-        (choice.preset is None or run.preset == choice.preset)
-        and (choice.tasks is None or run.task in choice.tasks)
-        and (choice.methods is None or run.method in choice.methods)
-        and (choice.seeds is None or run.seed in choice.seeds)
-    )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dreamctl.errors import BadInput
-from dreamctl.results.cells import Choice, only_preset
+from dreamctl.results.cells import Choice, only_preset, that_fit
 from dreamctl.results.figures import style
 from dreamctl.results.figures.paper import Drawn
-from dreamctl.store import Run, Store, where
+from dreamctl.store import Run, Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,16 +70,9 @@ def predictions(store: Store, choice: Choice) -> Drawn:
 
 
 def _runs(store: Store, choice: Choice) -> list[Run]:
-    wanted = choice.tasks
     runs = store.runs() if choice.sweep is None else store.members(store.find_sweep(choice.sweep).id)
-    return [
-        run
-        for run in sorted(where.fit(runs, where.parse(choice.where)), key=lambda run: run.created_at)
-        if (run.task in wanted if wanted else run.task.split("_")[0] in _PREDICTED)
-        and (choice.preset is None or run.preset == choice.preset)
-        and (choice.seeds is None or run.seed in choice.seeds)
-        and (choice.methods is None or run.method in choice.methods)
-    ]
+    fit = sorted(that_fit(runs, choice), key=lambda run: run.created_at)
+    return [run for run in fit if choice.tasks or run.task.split("_")[0] in _PREDICTED]
 
 
 def _latest_strip(store: Store, run: Run) -> Path | None:

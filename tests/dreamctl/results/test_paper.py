@@ -134,6 +134,8 @@ def test_what_is_missing_is_said_with_the_command(store):
         paper.draw(store, "figure7", replace(some, seeds=(7,)))
     (note,) = paper.draw(store, "figure7", Choice(where=("seed=0", "method=dreamer,planet"))).notes
     assert note.startswith("12 of 16 runs are not stored")
+    with pytest.raises(BadInput, match="no run that --where allows"):
+        paper.draw(store, "figure7", Choice(where=("horizon=7",)))
 
 
 def test_the_command_trains_what_is_missing_as_long_as_what_is_there(tmp_path):
@@ -420,6 +422,8 @@ def test_a_mean_does_not_jump_unmarked_where_a_run_ends(tmp_path):
     whole = paper.draw(store, "figure7", Choice(tasks=("walker_walk",), published=False, complete=True))
     assert {(r["seeds"], r["of_seeds"]) for r in rows(whole)} == {(2, 2)}
     assert any("left out: walker_walk-dreamer-s2" in note for note in whole.notes)
+    with pytest.raises(BadInput, match="no stored run fits this figure; train some with: .*--tasks walker_walk"):
+        paper.draw(store, "figure7", Choice(tasks=("walker_walk",), seeds=(2,), complete=True))
     enroll(store, "mine", every, {}, 2)
     mine = paper.draw(store, "figure7", Choice(sweep="mine", published=False, complete=True))
     assert {(r["seeds"], r["of_seeds"]) for r in rows(mine)} == {(2, 2)}
