@@ -220,19 +220,23 @@ class Store(SweepQueue, Labels):
     def record_checkpoint(
         self, run_id: str, attempt: int | None, *, path: str, env_steps: int, updates: int, bytes: int, sha256: str
     ) -> None:
-        """Keep note of a checkpoint file; one of the same path is replaced. attempt: None before there is a worker."""
-        row = Checkpoint(
-            run_id=run_id,
-            path=path,
-            env_steps=env_steps,
-            updates=updates,
-            bytes=bytes,
-            sha256=sha256,
-            created_at=time.time(),
-        )
+        """Keep note of a checkpoint file; one of the same path is replaced. attempt: None before there is a worker.
+
+        Its time is later than that of every other checkpoint of the run, whatever the clock says: old ones are deleted.
+        """
         with self._write() as session:
             if attempt is not None:
                 self._update(session, run_id, attempt, sign_of_life())
+            last = session.scalar(select(func.max(Checkpoint.created_at)).where(Checkpoint.run_id == run_id)) or 0.0
+            row = Checkpoint(
+                run_id=run_id,
+                path=path,
+                env_steps=env_steps,
+                updates=updates,
+                bytes=bytes,
+                sha256=sha256,
+                created_at=max(time.time(), math.nextafter(last, math.inf)),
+            )
             session.merge(row)
 
     def forget_checkpoint(self, run_id: str, path: str) -> None:
