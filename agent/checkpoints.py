@@ -29,11 +29,16 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 
 def load(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """The content of a checkpoint, its `config` as a `Config`; `CheckpointError` when absent or damaged."""
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint {path}")
+    """The content of a checkpoint, its `config` as a `Config`; `CheckpointError` when absent or damaged.
+
+    Raises `OSError` for a disk that does not let it be read.
+    """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        whole = path.read_bytes()  # not by torch, which hides why
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise CheckpointError(f"no checkpoint {path}") from None
+    try:
+        content = torch.load(io.BytesIO(whole), map_location=device, weights_only=True)
         if content["format"] != _FORMAT:
             raise CheckpointError(f"checkpoint {path} has format {content['format']}, this version reads {_FORMAT}")
         return content | {"config": Config.from_dict(content["config"])}

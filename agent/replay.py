@@ -21,6 +21,7 @@ import torch
 
 from agent import files, seeds
 from agent.config import Config
+from agent.patience import patiently
 from agent.world_model import Batch
 
 
@@ -69,21 +70,22 @@ class Replay:
         """Read the first `count` episodes back from disk (of a run that goes on).
 
         digests: SHA-256 of their files, as far as recorded. A damaged episode is requested from `again` by number, and
-        kept if its digest matches. Raises `DamagedEpisode`.
+        kept if its digest matches. Raises `DamagedEpisode`. A disk that does not answer is no damage: it is waited for,
+        then `OSError`.
         """
         for index in range(self.episodes, count):
             digest = digests[index] if index < len(digests) else None
             try:
-                content = self._path(index).read_bytes()
+                content = patiently(self._path(index).read_bytes)
                 if digest is not None and sha256(content).hexdigest() != digest:
                     raise DamagedEpisode(f"episode {self._path(index)} is damaged (its SHA-256 differs)")
                 self._remember(unpacked(content, self._path(index)), sha256(content).hexdigest())
-            except (DamagedEpisode, OSError) as error:
+            except (DamagedEpisode, FileNotFoundError) as error:
                 episode = again(index)
                 if episode is None or sha256(packed(episode)).hexdigest() != digest:
                     if isinstance(error, DamagedEpisode):
                         raise
-                    raise DamagedEpisode(f"episode {self._path(index)} cannot be read ({error.strerror})") from error
+                    raise DamagedEpisode(f"episode {self._path(index)} is missing") from error
                 self.add(episode)
                 print(f"warning: episode {self._path(index)} was damaged: played again", file=sys.stderr, flush=True)
 

@@ -23,6 +23,7 @@ from agent.config import INHERITED, Config
 from agent.device import tune
 from agent.dreamer import Dreamer
 from agent.environment import Environment
+from agent.patience import patiently
 from agent.rendering import choose_by_trial
 from agent.replay import Episode, Replay
 from agent.rollout import Assessment, assess, evaluation_episode, play, random_actor, training_episode
@@ -254,7 +255,7 @@ class Run:
         Raises `DamagedEpisode` where episodes that it was learned from are not what they were; of those only seed
         episodes can be played again without the parameters of their time.
         """
-        content = checkpoints.load(path, str(self.agent.device))
+        content = patiently(lambda: checkpoints.load(path, str(self.agent.device)))
         mine = {"task": self.task.name, "seed": self.seed} | self.config.to_dict()
         theirs = {"task": content["task"], "seed": content["seed"]} | content["config"].to_dict()
         for name in ("task", *INHERITED) if fork else mine.keys() - {"steps"}:

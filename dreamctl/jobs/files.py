@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from agent.patience import patiently
-from dreamctl.errors import BadInput
+from dreamctl.errors import BadInput, HomeError
 from dreamctl.store import Checkpoint, Run, Store
 from dreamctl.store.database import may_recover
 
@@ -19,15 +20,46 @@ def sha256(path: Path) -> str:
 
 
 def newest_first(store: Store, run: Run) -> Iterator[tuple[Path, bool]]:
-    """The checkpoints of a run, newest first, and whether each file is as it was written."""
+    """The checkpoints of a run, newest first, and whether each file is as it was written.
+
+    A disk that does not answer is waited for, then `OSError`.
+    """
     for checkpoint in reversed(patiently(lambda: store.checkpoints(run.id), may_recover)):
-        path = store.file(run.id, checkpoint.path)
-        yield path, path.is_file() and sha256(path) == checkpoint.sha256
+        path = patiently(partial(store.file, run.id, checkpoint.path), may_recover)
+        yield path, patiently(partial(_has, path, checkpoint.sha256))
+
+
+def _has(path: Path, digest: str) -> bool:
+    """Whether a file is there with that SHA-256."""
+    try:
+        return sha256(path) == digest
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return False
+
+
+def check_present(store: Store, run: Run) -> None:
+    """Raises `HomeError` if a run has checkpoints on record, but no file of them, or no episode.
+
+    They are somewhere else, or on a disk that is not mounted: nothing says that they are damaged.
+    """
+    if missing := patiently(partial(_missing, store, run), may_recover):
+        raise HomeError(
+            f"{store.folder(run.id)} has none of the {missing} of run {run.name}: put them back, or mount their disk, "
+            f"and resume it; dreamctl run --from {run.name} trains it anew"
+        )
+
+
+def _missing(store: Store, run: Run) -> str | None:
+    kept = store.checkpoints(run.id)
+    if kept and not any(store.file(run.id, checkpoint.path).exists() for checkpoint in kept):
+        return "checkpoints"
+    learned = any(checkpoint.env_steps for checkpoint in kept)
+    return "episodes" if learned and not any(store.file(run.id, "episodes").glob("*.npz")) else None
 
 
 def is_parents(run: Run, path: Path) -> bool:
     """Whether a checkpoint of a run is the one that it was forked from."""
-    return run.parent is not None and sha256(path) == run.parent["sha256"]
+    return run.parent is not None and patiently(partial(sha256, path)) == run.parent["sha256"]
 
 
 def best(store: Store, run: Run) -> Checkpoint | None:
@@ -58,8 +90,12 @@ def choose(store: Store, run: Run, which: str) -> Checkpoint:
             raise BadInput(f"run {run.name} has no checkpoint {which!r}: use latest, best, or {', '.join(steps)}")
         chosen = steps[which]
     path = store.file(run.id, chosen.path)
-    if not path.is_file():
-        raise BadInput(f"checkpoint {path} is missing")
-    if sha256(path) != chosen.sha256:
+    try:
+        whole = sha256(path) == chosen.sha256
+    except FileNotFoundError:
+        raise BadInput(f"checkpoint {path} is missing") from None
+    except OSError as error:
+        raise BadInput(f"checkpoint {path} cannot be read ({error.strerror})") from error
+    if not whole:
         raise BadInput(f"checkpoint {path} is corrupt (its SHA-256 differs from the recorded one): use another one")
     return chosen

@@ -234,7 +234,9 @@ def _work(
 def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     """Train from the newest checkpoint that is intact, with its episodes; returns 'finished' or 'stopped'.
 
-    Without one the run starts over: it is deterministic, so only time is lost. A fork cannot: `CheckpointError`.
+    If all of them are damaged the run starts over: it is deterministic, so only time is lost. A fork cannot:
+    `CheckpointError`. Files that are not there, or on a disk that does not answer, may come back: `HomeError`,
+    `OSError`.
     """
     from agent import training
     from agent.checkpoints import CheckpointError
@@ -244,6 +246,8 @@ def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
 
     train = partial(training.train, run.task, Config.from_dict(run.config), run.seed)
     folder, where = store.workplace(run.id), resolve(device)
+    if not run.parent:
+        files.check_present(store, run)
     for checkpoint, whole in files.newest_first(store, run):
         if not whole:
             _print(f"warning: checkpoint {checkpoint} is missing or damaged: going back to an earlier one")

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceEr
 
 from agent.patience import disk_may_recover
 from dreamctl import settings
-from dreamctl.errors import HomeError
+from dreamctl.errors import BadRecord, HomeError
 from dreamctl.store.columns import read_json
 from dreamctl.store.models import HEAD, Base
 
@@ -112,7 +112,7 @@ def connect_recorded() -> Engine:
 
 def may_recover(error: BaseException) -> bool:
     """Whether the database, or a disk, is locked, full, read-only or away: worth asking again."""
-    if isinstance(error, HomeError):
+    if isinstance(error, HomeError | BadRecord):
         return error.__cause__ is not None and may_recover(error.__cause__)
     if not isinstance(error, DBAPIError):
         return disk_may_recover(error)

@@ -130,7 +130,7 @@ def test_a_damaged_episode_is_noticed_and_named(replay, tmp_path, damage, known)
     other = Replay(tmp_path, CONFIG, 1, seed=0)
     if damage == "other rewards" and not known:
         return other.load(3)
-    with pytest.raises(DamagedEpisode, match="000001.npz (is damaged|cannot be read)"):
+    with pytest.raises(DamagedEpisode, match="000001.npz is (damaged|missing)"):
         other.load(3, replay.digests if known else ())
 
 

@@ -1,12 +1,18 @@
 """Which checkpoints of a run are kept, and which one it goes on from."""
 
+import errno
+import shutil
 import threading
 import time
+from pathlib import Path
 
+import pytest
 from sqlalchemy import update
 
-from dreamctl.jobs import worker
+from agent import patience
+from dreamctl.jobs import files, launch, worker
 from dreamctl.jobs.launch import submit
+from dreamctl.store import open_store
 from dreamctl.store.models import Checkpoint
 from tests.dreamctl.conftest import spec
 
@@ -31,3 +37,82 @@ def test_new_checkpoints_stay_when_the_clock_goes_back(store):
         save(env_steps)
     assert [checkpoint.env_steps for checkpoint in store.checkpoints(run.id)] == [160, 200]
     assert {path.name for path in store.file(run.id, "checkpoints").iterdir()} == {"160.pt", "200.pt"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with a run of 160 environment steps, of which 80 are seed episodes."""
+    store = open_store(tmp_path_factory.mktemp("home"))
+    run = submit(store, spec(steps="160"))
+    assert worker.work(store, run.id, "cpu").status == "finished"
+    return store.home
+
+
+@pytest.fixture
+def extended(home, tmp_path):
+    """Its copy, to be resumed: 80 environment steps more."""
+    store = open_store(shutil.copytree(home, tmp_path / "copy"))
+    (run,) = store.runs()
+    return store, launch.resume(store, run.id, ["steps=240"])
+
+
+def files_of(store, run):
+    """The checkpoints on disk: name and SHA-256."""
+    return {path.name: files.sha256(path) for path in store.file(run.id, "checkpoints").glob("*.pt")}
+
+
+@pytest.mark.parametrize("what", ["checkpoints/0000000160-6.pt", "episodes/000003.npz"])
+def test_a_disk_that_does_not_answer_is_waited_for(extended, what, monkeypatch, capfd):
+    """A run that is resumed just then goes on from its newest checkpoint, once it can be read."""
+    store, run = extended
+    monkeypatch.setattr(patience, "PAUSE", 0.01)
+    real, refused = Path.open, []
+
+    def failing(self, *arguments, **options):
+        if self == store.file(run.id, what) and len(refused) < 3 and arguments[:1] in ((), ("rb",)):
+            refused.append(self)
+            raise OSError(errno.EIO, "Input/output error", str(self))
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", failing)
+    assert worker.work(store, run.id, "cpu").status == "finished"
+    said = capfd.readouterr().err
+    assert len(refused) == 3 and "Input/output error" in said and "over after" in said
+    steps = [int(line.split()[0]) for line in said.splitlines() if "train/return" in line]
+    assert steps == [200, 240]
+
+
+@pytest.mark.parametrize("what", ["checkpoints/0000000160-6.pt", "episodes/000003.npz"])
+def test_a_disk_that_never_answers_fails_the_run_and_costs_nothing(extended, what, monkeypatch):
+    store, run = extended
+    before = files_of(store, run)
+    monkeypatch.setattr(patience, "LIMIT", 0.0)
+    monkeypatch.setattr(patience, "PAUSE", 0.01)
+    real = Path.open
+
+    def failing(self, *arguments, **options):
+        if self == store.file(run.id, what):
+            raise OSError(errno.EIO, "Input/output error", str(self))
+        return real(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", failing)
+        ended = worker.work(store, run.id, "cpu")
+    assert ended.status == "failed" and "Input/output error" in ended.reason and what in ended.reason
+    assert files_of(store, run) == before
+    assert worker.work(store, run.id, "cpu").status == "finished"
+
+
+@pytest.mark.parametrize("away", ["", "checkpoints", "episodes"], ids=["all", "checkpoints", "episodes"])
+def test_a_run_whose_files_are_away_is_not_trained_from_the_start(extended, tmp_path, away):
+    """The disk with them is not mounted: they are moved off, and back."""
+    store, run = extended
+    before, place = files_of(store, run), store.folder(run.id) / away
+    place.rename(tmp_path / "elsewhere")
+    ended = worker.work(store, run.id, "cpu")
+    assert ended.status == "failed" and f"none of the {away or 'checkpoints'}" in ended.reason, ended.reason
+    assert len(store.checkpoints(run.id)) == len(before)
+    shutil.rmtree(place, ignore_errors=True)
+    (tmp_path / "elsewhere").rename(place)
+    assert files_of(store, run) == before
+    assert worker.work(store, run.id, "cpu").status == "finished"
