@@ -95,6 +95,7 @@ class Run:
         self.examiner = Collector(task, config, seed) if config.overlap else None
         self.updates = 0
         self.evaluated = 0  # environment steps at the last evaluation
+        self.saved: tuple[int, int] | None = None  # environment steps and updates of the newest checkpoint
         self.decisions = 0  # of the episode that is being collected
         self.sums: dict[str, torch.Tensor] = {}  # of the metrics of the updates since the last episode
         self.summed = 0  # how many those are
@@ -227,8 +228,13 @@ class Run:
             self.recorder.prediction(env_steps, prediction.truth, prediction.model)
 
     def save(self) -> None:
-        """Write a checkpoint, named by environment steps and updates."""
+        """Write a checkpoint, named by environment steps and updates, unless there has been neither since the last.
+
+        So no file is replaced that the run went on from: to be killed before the new one is recorded would cost both.
+        """
         self._means()  # raises if one is not finite: the last good checkpoint stays the newest
+        if self.saved == (self.env_steps, self.updates):
+            return
         path = self.folder / "checkpoints" / f"{self.env_steps:010d}-{self.updates}.pt"
         checkpoints.save(
             path,
@@ -247,6 +253,7 @@ class Run:
             },
         )
         self.recorder.checkpoint(self.env_steps, self.updates, path)
+        self.saved = self.env_steps, self.updates
 
     def restore(self, path: Path, fork: bool = False) -> None:
         """Go on from a checkpoint of this task, config and seed; only the length of the run may differ.
@@ -265,6 +272,7 @@ class Run:
         self.agent.load_state_dict(content["agent"])
         self.updates, self.evaluated = content["updates"], content["evaluated"]
         self.sums, self.summed = content["sums"], content["summed"]
+        self.saved = self.env_steps, self.updates
         for index, episodes, parameters in content.get("jobs", ()):
             who = self.examiner if episodes else self.players[index % len(self.players)]
             assert who is not None  # the config has the same overlap

@@ -128,7 +128,7 @@ def test_a_resumed_run_ends_bit_identical(whole, tmp_path, stop_at):
     first, second = Recorder(stop_at), Recorder()
     assert train(tmp_path, first) == "stopped"
     assert train(tmp_path, second, resume=first.files[-1]) == "finished"
-    assert_same(parameters(second.files[-1]), parameters(whole.files[-1]))
+    assert_same(parameters((first.files + second.files)[-1]), parameters(whole.files[-1]))
     assert first.values | second.values == whole.values
     assert first.evaluations | second.evaluations == whole.evaluations
     assert sorted({*first.predictions, *second.predictions}) == whole.predictions == [80, 160, 240]

@@ -2,6 +2,8 @@
 
 import errno
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from agent import patience
-from dreamctl.jobs import files, launch, worker
+from dreamctl.jobs import files, forking, launch, worker
 from dreamctl.jobs.launch import submit
 from dreamctl.store import open_store
 from dreamctl.store.models import Checkpoint
@@ -115,4 +117,25 @@ def test_a_run_whose_files_are_away_is_not_trained_from_the_start(extended, tmp_
     shutil.rmtree(place, ignore_errors=True)
     (tmp_path / "elsewhere").rename(place)
     assert files_of(store, run) == before
+    assert worker.work(store, run.id, "cpu").status == "finished"
+
+
+@pytest.mark.parametrize("forked", [False, True], ids=["extended", "forked"])
+def test_a_kill_after_the_first_save_of_a_resumed_run_spoils_nothing(extended, forked):
+    """SIGKILL while a checkpoint is written or before it is on record: the run goes on from that which it began with."""
+    store, run = extended
+    if forked:
+        run = launch.submit(store, forking.plan(store, run, "latest", spec(steps="240", action_lr="0.5")))
+    before = files_of(store, run)
+    code = (
+        "import os, sys\n"
+        "from dreamctl.jobs import worker\n"
+        "from dreamctl.store import open_store\n"
+        "worker.StoreRecorder.checkpoint = lambda *_: os.kill(os.getpid(), 9)\n"
+        "worker.work(open_store(sys.argv[1]), sys.argv[2], 'cpu')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(store.home), run.id]).returncode == -9
+    assert files_of(store, run).items() > before.items()
+    store.reap()
+    assert all(whole for _, whole in files.newest_first(store, run))
     assert worker.work(store, run.id, "cpu").status == "finished"
