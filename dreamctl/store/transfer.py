@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.orm import Session
 
+from dreamctl.errors import BadInput
 from dreamctl.store.access import Access
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Run, Scalar, Sweep, SweepRun
 
@@ -81,12 +82,18 @@ class Arrival:
         return come > are or come == are and any(missing)
 
     def enter(self, checkpoints: Iterable[str], before_commit: Callable[[], None]) -> None:
-        """Write the run's rows in one transaction, with only the checkpoints at these paths."""
+        """Write the run's rows in one transaction, with only the checkpoints at these paths.
+
+        Raises `BadInput` if the run here is not what it was when the copying began.
+        """
         values = self.row | {"id": self.id, "name": self.name, "stop_requested": False} | dict.fromkeys(_FOREIGN)
         if self.row["status"] == "running":
             values |= {"status": "stopped", "reason": "was running elsewhere when it was copied"}
         whole = set(checkpoints)
         with self.source._engine.connect() as connection, self.target._write() as session:
+            now = session.get(Run, self.id, with_for_update=True)
+            if _state(now) != _state(self.known):
+                raise BadInput(f"run {self.name} was changed here while it was copied: import it again")
             self._put(session, Run, [values])
             for table in (Scalar, Artifact, Checkpoint):
                 for rows in _chunks(connection, table, table.run_id == self.row["id"]):
@@ -130,6 +137,10 @@ class Arrival:
         if taken is None and not self.target.folder(self.row["id"]).exists():
             return self.row["id"]
         return secrets.token_hex(4)
+
+
+def _state(run: Run | None) -> tuple[Any, ...] | None:
+    return None if run is None else (run.status, *(getattr(run, key) for key in _PROGRESS))
 
 
 def enter_sweep(source: Access, target: Access, sweep: Sweep, ids: dict[str, str]) -> str:

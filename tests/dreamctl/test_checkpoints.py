@@ -122,7 +122,7 @@ def test_a_run_whose_files_are_away_is_not_trained_from_the_start(extended, tmp_
 
 @pytest.mark.parametrize("forked", [False, True], ids=["extended", "forked"])
 def test_a_kill_after_the_first_save_of_a_resumed_run_spoils_nothing(extended, forked):
-    """SIGKILL while a checkpoint is written or before it is on record: the run goes on from that which it began with."""
+    """SIGKILL while a checkpoint is written or before it is recorded: the run goes on from the one that it had."""
     store, run = extended
     if forked:
         run = launch.submit(store, forking.plan(store, run, "latest", spec(steps="240", action_lr="0.5")))

@@ -11,11 +11,13 @@ from hashlib import sha256
 
 import pytest
 
+from dreamctl.errors import BadInput
 from dreamctl.jobs import worker
 from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import enroll
 from dreamctl.jobs.spec import with_steps
 from dreamctl.store import open_store
+from dreamctl.store.models import Run
 from dreamctl.store.moving import Part, export, import_
 from tests.agent.test_training import assert_same
 from tests.dreamctl.conftest import MLFLOW, cli, spec, typed
@@ -158,6 +160,32 @@ def test_a_run_that_goes_on_elsewhere_arrives_stopped(tmp_path):
     import_(there, store.home, print, quiet)
     assert there.get(run.id).status == "stopped" and there.get(run.id).pid is None
     assert store.get(run.id).status == "running"
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_run_that_is_resumed_while_its_copy_comes_in_is_not_overwritten(origin, tmp_path, monkeypatch, ended):
+    """Copying takes long: in that time the run here goes on, perhaps to its end."""
+    store, run = origin
+    there, copy = open_store(shutil.copytree(store.home, tmp_path / "there")), shutil.copy2
+    with there._write() as session:
+        row = session.get(Run, run.id)
+        row.status, row.env_steps = "stopped", 120
+    before = known(there, run)
+
+    def meanwhile(*arguments):
+        if there.get(run.id).status == "stopped":
+            attempt = there.claim(run.id, "cpu")
+            there.heartbeat(run.id, attempt, env_steps=140, updates=2, scalars=[])
+            if ended:
+                there.finish(run.id, attempt, "finished")
+        return copy(*arguments)
+
+    monkeypatch.setattr(shutil, "copy2", meanwhile)
+    with pytest.raises(BadInput, match="changed here while it was copied"):
+        import_(there, store.home, print, quiet)
+    found = there.get(run.id)
+    assert (found.status, found.env_steps, found.attempt) == ("finished" if ended else "running", 140, 2)
+    assert known(there, run) == before and not list(there.home.glob(".moving-*"))
 
 
 def altered(tar, target, change):
