@@ -6,8 +6,10 @@ workers continue, and the next scheduler finds them.
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,18 +25,25 @@ from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
 
 _ENDED = ("finished", "failed", "stopped")
+_PASSING = {  # what keeps any worker from being started, for a while: no memory, no processes, no room on the disk
+    *(errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+}
+_REST = 10.0  # seconds until another worker is tried
 
 
 @dataclass
 class Job:
     """A run in a slot.
 
-    process: its worker, None if another scheduler started it. failure: why no worker could be started.
+    process: its worker, None if another scheduler started it. failure: why no worker could be started; passing:
+    whether the next one may be.
     """
 
     run: Run
     process: subprocess.Popen[bytes] | None
     failure: str | None = None
+    passing: bool = False
 
 
 def enroll(
@@ -88,7 +97,9 @@ class Scheduler:
         self.jobs: dict[int, Job] = {}  # by slot
         self.stopping = False
         self.trouble: str | None = None  # why the last step failed
-        self.mirror = launch.keep_mirror(store, None)
+        self._rest = 0.0  # until when no worker is started
+        self.mirror: subprocess.Popen[bytes] | None = None
+        self._keep_mirror()
         for run in store.orphans():
             free = [i for i, slot in enumerate(self.slots) if slot.device == run.device and i not in self.jobs]
             if free:
@@ -106,10 +117,9 @@ class Scheduler:
         return self.stopping or not (counts.get("queued", 0) or counts.get("running", 0))
 
     def step(self) -> None:
-        """Check the workers, then fill the free slots. If the database fails, sets `trouble`; call again."""
+        """Check the workers, then fill the free slots. If that fails for now, sets `trouble`; call again."""
         try:
-            self._step()
-            self.trouble = None
+            self.trouble = self._step()
         except OperationalError as error:
             self.trouble = unanswered(error)
 
@@ -132,7 +142,7 @@ class Scheduler:
             if job.process is None:
                 self.store.kill(job.run.id)
 
-    def _step(self) -> None:
+    def _step(self) -> str | None:
         if self.mirror is not None:
             self.mirror.poll()  # so that it does not stay a zombie
         for index, job in list(self.jobs.items()):
@@ -141,6 +151,8 @@ class Scheduler:
         self.store.reap()
         if not self.stopping and self.store.find_sweep(self.sweep.id).stopped:
             self.stop()
+        if time.monotonic() < self._rest:
+            return self.trouble
         for index, slot in enumerate(self.slots):
             if index in self.jobs or self.stopping:
                 continue
@@ -151,7 +163,16 @@ class Scheduler:
                 worker = launch.spawn(self.store, run.id, slot.worker_device, run.attempt, slot.environment)
                 self.jobs[index] = Job(run, worker)
             except (OSError, BadRecord) as error:
-                self.jobs[index] = Job(run, None, f"its worker could not be started: {error}")
+                passing = isinstance(error, OSError) and error.errno in _PASSING
+                self.jobs[index] = Job(run, None, f"its worker could not be started: {error}", passing)
+                if passing:
+                    self._rest = time.monotonic() + _REST
+                    return f"no worker can be started ({error}); trying again"
+            self._keep_mirror()
+        return None
+
+    def _keep_mirror(self) -> None:
+        with suppress(OSError):  # with the next worker
             self.mirror = launch.keep_mirror(self.store, self.mirror)
 
     def _request_stop(self) -> None:
@@ -166,7 +187,7 @@ class Scheduler:
             return True
         theirs = run.status in _ENDED or run.attempt != job.run.attempt
         if job.failure and not theirs:
-            self.store.finish(run.id, run.attempt, "failed", job.failure)
+            self.store.finish(run.id, run.attempt, "queued" if job.passing else "failed", job.failure)
             return True
         if job.process is None:
             return theirs or run.status == "queued"

@@ -1,5 +1,6 @@
 """The queue in the run database: claims, dead workers, attempts; with real processes on a real file."""
 
+import errno
 import shutil
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from agent.patience import patiently
 from dreamctl.errors import BadInput, StaleAttempt
 from dreamctl.jobs import files, worker
+from dreamctl.jobs import scheduler as scheduler_module
 from dreamctl.jobs import slots as slots_module
 from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import Job, Scheduler, enroll
@@ -184,6 +186,32 @@ def test_a_run_whose_folder_cannot_be_made_fails_and_the_sweep_goes_on(store, sw
     job.process.wait()
     scheduler.step()
     assert store.get(second.id).status == "stopped"
+
+
+def test_a_machine_without_memory_for_a_moment_costs_no_run(store, sweep, monkeypatch):
+    """Neither a worker nor the mirror can be forked; then both can."""
+    monkeypatch.setenv("DREAMCTL_MLFLOW", "")
+    monkeypatch.setattr(scheduler_module, "_REST", 0.5)
+    real = subprocess.Popen
+
+    def refused(*arguments, **options):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refused)
+        scheduler = Scheduler(store, sweep, [Slot("cpu")] * 2)
+        for _ in range(20):
+            scheduler.step()
+            assert "Cannot allocate memory" in scheduler.trouble and not scheduler.done
+    assert "failed" not in store.counts(sweep.id) and max(run.attempt for run in store.members(sweep.id)) < 10
+    with monkeypatch.context() as patch:  # for the mirror alone
+        patch.setattr(subprocess, "Popen", lambda command, **o: (refused if "sync" in command else real)(command, **o))
+        time.sleep(0.5)
+        scheduler.step()
+    assert scheduler.trouble is None and len(scheduler.jobs) == 2
+    scheduler.kill()
+    for job in scheduler.jobs.values():
+        job.process.wait()
 
 
 def test_a_run_that_is_removed_leaves_its_slot(store, sweep):
