@@ -27,7 +27,8 @@ from agent.environment import Environment
 from agent.rollout import assess, training_episode
 
 _POLL = 0.1  # seconds between two calls of `waiting`
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # meant for the run, which decides what becomes of its players
+# meant for the run, which decides what becomes of its players
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Job(NamedTuple):

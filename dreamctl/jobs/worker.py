@@ -1,9 +1,9 @@
 """The process that trains one run: it claims the run, records what the agent produces and stops cleanly when asked.
 
-`python -m dreamctl.jobs.worker RUN --home HOME --device DEVICE`. SIGTERM, SIGINT or a stop request in the database
-end it after the current update, with a checkpoint. A thread writes a heartbeat and the buffered records once a second:
-training never waits for the database, a long update does not look like a dead worker, and a database that is locked,
-full or unreachable loses nothing.
+`python -m dreamctl.jobs.worker RUN --home HOME --device DEVICE`. SIGTERM, SIGINT, SIGHUP or a stop request in the
+database end it after the current update, with a checkpoint. A thread writes a heartbeat and the buffered records once a
+second: training never waits for the database, a long update does not look like a dead worker, and a database that is
+locked, full or unreachable loses nothing.
 """
 
 from __future__ import annotations
@@ -181,7 +181,10 @@ def work(
     see `jobs.profiling`.
     """
     stopping = threading.Event()
-    handlers = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is under nohup
+        numbers.append(signal.SIGHUP)
+    handlers = {number: signal.signal(number, lambda *_: stopping.set()) for number in numbers}
     try:
         return _work(store, run_id, device, attempt, give_back, profile, stopping)
     finally:

@@ -96,7 +96,7 @@ def test_a_player_outlives_signals_but_not_its_run(tmp_path):
     environment = dict(os.environ, PYTHONPATH=os.getcwd())
     run = subprocess.Popen([sys.executable, tmp_path / "run.py"], stdout=subprocess.PIPE, text=True, env=environment)
     player = psutil.Process(int(run.stdout.readline()))
-    for number in (signal.SIGINT, signal.SIGTERM):  # it has not begun to work yet
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it has not begun to work yet
         player.send_signal(number)
     assert run.stdout.readline() == "given\n"
     time.sleep(1)

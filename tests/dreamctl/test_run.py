@@ -231,6 +231,34 @@ def test_a_worker_that_is_stopped_before_it_begins_stops_cleanly(tmp_path):
     assert store.get(run.id).status == "stopped" and store.checkpoints(run.id)
 
 
+def test_a_terminal_that_is_closed_stops_a_run_in_it_with_a_checkpoint(tmp_path):
+    """--inline trains in the terminal's own process. Under nohup it goes on."""
+    settings = [part for item in [*QUICK, "steps=4000", "updates=24"] for part in ("--set", item)]
+    command = ["-m", "dreamctl", "run", "pendulum_swingup", "--preset", "smoke", *settings, "--inline"]
+    for before, ended in (([], "stopped"), (["nohup"], "running")):
+        home = tmp_path / ended
+        process = subprocess.Popen(
+            [*before, sys.executable, *command, "--home", home], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while not any(run.updates > 0 for run in open_store(home, create=False).runs()):
+            assert process.poll() is None
+            time.sleep(0.1)
+        store = open_store(home)
+        (run,) = store.runs()
+        process.send_signal(signal.SIGHUP)
+        if ended == "stopped":
+            process.wait(60)
+            assert store.checkpoints(run.id)[-1].updates == store.get(run.id).updates
+        else:
+            progress = store.get(run.id).updates
+            while store.get(run.id).updates < progress + 24:
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.kill()
+            process.wait()
+        assert store.get(run.id).status == ended
+
+
 def test_a_worker_that_dies_before_it_claims_is_not_waited_for(tmp_path):
     store = open_store(tmp_path)
     run = submit(store, spec())
