@@ -12,6 +12,9 @@ from agent import files
 from agent.config import Config, ConfigError
 
 _FORMAT = 1
+_PARTS = {"task": str, "config": dict, "seed": int, "agent": dict, "episodes": int} | {
+    **{"updates": int, "evaluated": int, "sums": dict, "summed": int}
+}
 
 
 class CheckpointError(ValueError):
@@ -41,6 +44,9 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
         content = torch.load(io.BytesIO(whole), map_location=device, weights_only=True)
         if content["format"] != _FORMAT:
             raise CheckpointError(f"checkpoint {path} has format {content['format']}, this version reads {_FORMAT}")
+        for part, kind in _PARTS.items():
+            if not isinstance(content.get(part), kind):
+                raise CheckpointError(f"its {part} is missing")
         return content | {"config": Config.from_dict(content["config"])}
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be used: {error}") from error

@@ -269,7 +269,7 @@ class Run:
             if theirs[name] != mine[name]:
                 raise checkpoints.CheckpointError(f"checkpoint {path} belongs to another run: its {name} differs")
         self.replay.load(content["episodes"], content.get("digests", ()), self.seed_episode)
-        self.agent.load_state_dict(content["agent"])
+        _load(self.agent, content["agent"], path)
         self.updates, self.evaluated = content["updates"], content["evaluated"]
         self.sums, self.summed = content["sums"], content["summed"]
         self.saved = self.env_steps, self.updates
@@ -326,18 +326,19 @@ class Run:
 
 def evaluate(
     checkpoint: Path,
+    task: str,
     episodes: int,
     seed: int,
     device: str = "cpu",
     video: bool = False,
     progress: Callable[[int, float], None] | None = None,
 ) -> tuple[list[float], np.ndarray | None]:
-    """Score a checkpoint on `episodes` fresh episodes without noise.
+    """Score a checkpoint of a run of `task` on `episodes` fresh episodes without noise.
 
     Returns the returns and, with `video`, the first episode's images [T + 1, S, S, 3] uint8. `progress` is called
     with each episode's index and return. Raises `CheckpointError`.
     """
-    agent, environment = load(checkpoint, device)
+    agent, environment = load(checkpoint, task, device)
     returns, images = [], None
     for index in range(episodes):
         episode = evaluation_episode(agent, environment, seed, index)
@@ -348,11 +349,24 @@ def evaluate(
     return returns, images
 
 
-def load(checkpoint: Path, device: str = "cpu") -> tuple[Dreamer, Environment]:
-    """The agent of a checkpoint and the environment that it was trained in. Raises `CheckpointError`."""
+def load(checkpoint: Path, task: str, device: str = "cpu") -> tuple[Dreamer, Environment]:
+    """The agent of a checkpoint and the environment that it was trained in. Raises `CheckpointError`.
+
+    task: of its run. The file is not asked for it: it would name the code of an environment that is then imported.
+    """
     choose_by_trial(device, 1)
     content: dict[str, Any] = checkpoints.load(checkpoint, device)
-    environment = Environment(tasks.get(content["task"]), content["config"])
+    if content["task"] != task:
+        raise checkpoints.CheckpointError(f"checkpoint {checkpoint} belongs to another run: its task differs")
+    environment = Environment(tasks.get(task), content["config"])
     agent = Dreamer(content["config"], environment.action_size, content["seed"], device)
-    agent.load_state_dict(content["agent"])
+    _load(agent, content["agent"], checkpoint)
     return agent, environment
+
+
+def _load(agent: Dreamer, state: dict[str, Any], path: Path) -> None:
+    try:
+        agent.load_state_dict(state)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        wrong = f"its parameters do not fit its config ({type(error).__name__})"
+        raise checkpoints.CheckpointError(f"checkpoint {path} cannot be used: {wrong}") from error

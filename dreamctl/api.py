@@ -208,7 +208,7 @@ class Home:
         found = self._store.find(run)
         chosen = files.choose(self._store, found, checkpoint)
         try:
-            return Agent(*training.load(self._store.file(found.id, chosen.path), device))
+            return Agent(*training.load(self._store.file(found.id, chosen.path), found.task, device))
         except CheckpointError as error:
             raise BadInput(str(error)) from error
 

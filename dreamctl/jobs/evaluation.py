@@ -34,7 +34,7 @@ def evaluate(
         raise BadInput("the recorded runs are only read, so there is no place for a video: leave --video away")
     file = store.file(run.id, checkpoint.path)
     try:
-        returns, images = training.evaluate(file, episodes, seed, device, video, progress)
+        returns, images = training.evaluate(file, run.task, episodes, seed, device, video, progress)
     except CheckpointError as error:
         raise BadInput(str(error)) from error
     path = None

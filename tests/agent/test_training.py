@@ -159,7 +159,9 @@ def test_every_method_with_every_objective(tmp_path, method, objective, device):
     agent = dreamer.Dreamer(config, 1, 0, device)
     agent.load_state_dict(checkpoints.load(once.files[-1], device)["agent"])
     played = training.evaluation_episode(agent, Environment(tasks.get(TASK), config), 9, 0)
-    assert training.evaluate(once.files[-1], 1, 9, device)[0] == [pytest.approx(played.score)] and played.score > 1
+    assert (
+        training.evaluate(once.files[-1], TASK, 1, 9, device)[0] == [pytest.approx(played.score)] and played.score > 1
+    )
     assert train(tmp_path / "twice", first, None, config, device) == "stopped"
     assert train(tmp_path / "twice", second, first.files[-1], config, device) == "finished"
     assert first.evaluations.keys() | second.evaluations.keys() == once.evaluations.keys()
@@ -270,16 +272,49 @@ def test_damaged_and_absent_checkpoints_are_named(whole, tmp_path):
     damaged = tmp_path / "x.pt"
     damaged.write_bytes(whole.files[-1].read_bytes()[:1000])
     with pytest.raises(checkpoints.CheckpointError, match="x.pt is damaged"):
-        training.evaluate(damaged, 1, 0)
+        training.evaluate(damaged, TASK, 1, 0)
     with pytest.raises(checkpoints.CheckpointError, match="no checkpoint"):
-        training.evaluate(tmp_path / "none.pt", 1, 0)
+        training.evaluate(tmp_path / "none.pt", TASK, 1, 0)
+
+
+FOREIGN = {
+    "no agent": lambda content: content.pop("agent"),
+    "no count": lambda content: content.pop("updates"),
+    "another config": lambda content: content["config"].update(units=33),
+    "no parameters": lambda content: content["agent"].update(world_model={}),
+    "a list": lambda content: content["agent"].update(world_model=[1]),
+    "no optimiser": lambda content: content["agent"].pop("optimizers"),
+    "other moments": lambda content: content["agent"]["optimizers"]["model"].update(state={99: {}}),
+    "another task": lambda content: content.update(task="walker_walk"),
+    "code": lambda content: content.update(task="evil:make"),
+}
+
+
+@pytest.mark.parametrize("change", FOREIGN)
+def test_a_foreign_checkpoint_is_refused_by_name_and_runs_no_code(whole, tmp_path, monkeypatch, change):
+    """Also where its SHA-256 is on record: both came from the same stranger."""
+    (tmp_path / "evil.py").write_text("import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    content = torch.load(whole.files[-1], weights_only=True)
+    FOREIGN[change](content)
+    torch.save(content, tmp_path / "x.pt")
+    shutil.copytree(whole.files[0].parents[1] / "episodes", tmp_path / "episodes")
+    for use in (
+        lambda: training.evaluate(tmp_path / "x.pt", TASK, 1, 0),
+        lambda: train(tmp_path, Recorder(), tmp_path / "x.pt", dataclasses.replace(CONFIG, steps=280)),
+    ):
+        with pytest.raises(checkpoints.CheckpointError, match=r"x.pt (cannot be used|belongs to another run)"):
+            use()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_evaluation_of_a_checkpoint_is_repeatable(whole):
     seen = []
-    returns, video = training.evaluate(whole.files[-1], 2, 9, video=True, progress=lambda i, r: seen.append((i, r)))
+    returns, video = training.evaluate(
+        whole.files[-1], TASK, 2, 9, video=True, progress=lambda i, r: seen.append((i, r))
+    )
     assert seen == list(enumerate(returns)) and video.shape == (CONFIG.decisions + 1, 32, 32, 3)
-    assert training.evaluate(whole.files[-1], 2, 9) == (returns, None)
+    assert training.evaluate(whole.files[-1], TASK, 2, 9) == (returns, None)
 
 
 def test_a_loss_that_is_not_finite_fails_the_run(tmp_path):
