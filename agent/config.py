@@ -316,8 +316,8 @@ def make(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> C
         raise ConfigError(f"unknown preset {_short(preset)}{nearest(preset, PRESETS)}; presets: {', '.join(PRESETS)}")
     types = {f.name: type(f.default) for f in fields(Config)}
     given = dict(overrides or {})
-    method = str(given.get("method", "dreamer"))
-    values = PRESETS[preset].values | (METHODS[method].values if method in METHODS else {})
+    method = given.get("method", "dreamer")
+    values = PRESETS[preset].values | (METHODS[method].values if isinstance(method, str) and method in METHODS else {})
     for key, value in given.items():
         if key not in types:
             raise ConfigError(f"unknown config key {_short(key)}{nearest(key, types)}")
@@ -348,8 +348,8 @@ def _parse(key: str, value: Any, kind: type) -> Any:
     if kind is bool:
         if isinstance(value, bool):
             return value
-        if str(value).lower() in ("true", "false"):
-            return str(value).lower() == "true"
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
         raise wrong
     if kind is str:
         if isinstance(value, str):
@@ -370,7 +370,7 @@ def _parse(key: str, value: Any, kind: type) -> Any:
 
 def _short(value: Any) -> str:
     """A value in a message."""
-    text = reprlib.repr(value)
+    text = reprlib.repr(value)[:100]  # of nested lists it may still be long
     return text if text.isprintable() else ascii(text)
 
 

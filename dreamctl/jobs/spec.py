@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from agent import tasks
 from agent.config import Config, ConfigError, make
 from dreamctl import settings
 from dreamctl.errors import BadInput
+from dreamctl.jobs.reading import read_yaml, table
 from dreamctl.store import Run
 from dreamctl.store.identity import NAME, digest
 
@@ -116,24 +118,19 @@ def as_yaml(run: Run) -> str:
 
 
 def _read(file: Path) -> Basis:
-    import yaml
-
-    try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read {file}: {getattr(error, 'strerror', 'not a text file')}") from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(file)
     if not isinstance(content, dict) or set(content) - set(_KEYS):
         raise BadInput(f"{file} may hold only the keys {', '.join(_KEYS)}, as dreamctl show RUN --config prints them")
-    basis = Basis(**{"preset": "paper", **content})
-    for key, value in content.items():
-        if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
-            raise BadInput(f"{file}: {key} cannot be {value!r}; dreamctl show RUN --config prints such a file")
-    return basis
+    for key, found in content.items():
+        if key != "config" and not isinstance(found, str) or key == "seed" and not re.fullmatch("[0-9]{1,10}", found):
+            raise BadInput(
+                f"{file}: {key} cannot be {reprlib.repr(found)[:100]}; dreamctl show RUN --config prints such a file"
+            )
+    config = table(file, "config", content.get("config"))
+    return Basis(content.get("preset", "paper"), config, content.get("task"), int(content.get("seed", 0)))
 
 
-_KEYS: dict[str, type] = {"task": str, "seed": int, "preset": str, "config": dict}
+_KEYS = ("task", "seed", "preset", "config")
 
 
 def with_steps(run: Run, settings: Sequence[str]) -> RunSpec:

@@ -61,7 +61,7 @@ def test_what_show_prints_is_what_run_takes(home, tmp_path):
         ("task: walker_run\nconfig: {horizon: [3]}", "horizon must be a whole number"),
         ("{", "is not YAML"),
         ("preset: smoke", "which task?"),
-        ("task: walker_run\nseed: true", "seed cannot be True"),
+        ("task: walker_run\nseed: true", "seed cannot be 'true'"),
     ],
 )
 def test_a_bad_config_file_is_one_line(tmp_path, content, message):

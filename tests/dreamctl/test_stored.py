@@ -149,22 +149,53 @@ def test_a_file_of_any_content_is_one_line(tmp_path, what):
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and len(done.stderr) < 700, done.stderr[:1000]
 
 
+BOMB = "\n".join(
+    [
+        "  - &a [x,x,x,x,x,x,x,x,x]",
+        *(f"  - &{b} [{','.join(['*' + a] * 9)}]" for a, b in itertools.pairwise("abcdefghi")),
+    ]
+)
+CONFIG_BOMBS = {f"a bomb as {key}": f"{key}:\n{BOMB}" for key in ("task", "seed", "preset", "config")} | {
+    f"a bomb as config.{key}": f"task: walker_walk\nconfig:\n {key}:\n{BOMB}"
+    for key in ("horizon", "method", "model_lr", "discount_weights", "nothing")
+}
+CONFIGS = (
+    HOSTILE
+    | CONFIG_BOMBS
+    | {
+        "a long number": "task: walker_walk\nseed: " + "9" * 6000,
+        "a long value": "task: walker_walk\nconfig: {horizon: " + "9" * 6000 + "}",
+        "nested deep": "config: " + "[" * 5000,
+        "nested mappings": "config:\n" + "".join(" " * i + "a:\n" for i in range(1, 1000)),
+        "a list of configs": "task: walker_walk\nconfig: [1]",
+        "a list as method": "task: walker_walk\nconfig: {method: [dreamer]}",
+    }
+)
+
+
+@pytest.mark.parametrize("what", CONFIGS)
+def test_a_config_of_any_content_is_one_line(tmp_path, what):
+    path = tmp_path / "mine.yaml"
+    content = CONFIGS[what]
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = typed("run", "--config", path, home=tmp_path / "home")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and len(done.stderr) < 700, done.stderr[:1000]
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_bomb_takes_no_memory(tmp_path):
     """In 700 MB of address space, of which Python and the program take most."""
-    for what in ("an alias bomb", "a bomb of grids", "a bomb of merges", "many seeds", "many cells"):
-        (tmp_path / "mine.yaml").write_text(HOSTILE[what])
-        code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))\n"
-        code += "from dreamctl.cli import main; main()"
-        command = [
-            sys.executable,
-            "-c",
-            code,
-            "sweep",
-            tmp_path / "mine.yaml",
-            "--dry-run",
-            "--home",
-            tmp_path / "home",
-        ]
+    plans = ("an alias bomb", "a bomb of grids", "a bomb of merges", "many seeds", "many cells")
+    configs = ("a bomb as preset", "a bomb as config.method", "a bomb as config.discount_weights")
+    code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))\n"
+    code += "from dreamctl.cli import main; main()"
+    file = tmp_path / "mine.yaml"
+    for content, arguments in [
+        *((HOSTILE[what], ("sweep", file, "--dry-run")) for what in plans),
+        *((CONFIGS[what], ("run", "--config", file)) for what in configs),
+    ]:
+        file.write_text(content)
+        command = [sys.executable, "-c", code, *arguments, "--home", tmp_path / "home"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr[-500:]
 
