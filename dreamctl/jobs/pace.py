@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from agent.config import Config
+from agent.config import Config, ConfigError
 from dreamctl.store import Run, Store
 
 _RECENT = 20  # iterations that the pace is taken from
@@ -19,7 +19,7 @@ _PAUSE = 10  # times as long as usual: the run was not at work in between
 
 
 class Pace(NamedTuple):
-    """rate: environment steps per second; left: seconds. None until there has been an update."""
+    """rate: environment steps per second; left: seconds. None until there has been an update, or where unknown."""
 
     rate: float | None
     left: float | None
@@ -27,7 +27,10 @@ class Pace(NamedTuple):
 
 def pace(store: Store, run: Run) -> Pace:
     """Rate and time left of a running run, from the times at which its last episodes ended."""
-    config = Config.from_dict(run.config)
+    try:
+        config = Config.from_dict(run.config)
+    except ConfigError:  # of another version
+        return Pace(None, None)
     length = config.episode_length
     done = run.env_steps // length
     recent = store.scalars(run.id, "time/episode_seconds", after=(done - _RECENT - 2) * length)
@@ -39,14 +42,15 @@ def pace(store: Store, run: Run) -> Pace:
     to_play = -(-run.steps // length) - ends[-1].step // length
     learning = [end for end in ends if end.step >= config.seed_episodes * length]
     taken = [later.wall_time - earlier.wall_time for earlier, later in pairwise(learning)]
-    if taken and learning[0].step == config.seed_episodes * length:  # as if without the additional updates
+    if taken and taken[0] > 0 and learning[0].step == config.seed_episodes * length:  # without the additional updates
         share = config.updates / (config.updates + config.pretrain_updates)
         taken[0] = max(0.0, taken[0] - playing) * share + playing
+    taken = [seconds for seconds in taken if seconds > 0]  # not where the clock was set back
     if taken:
         taken = [seconds for seconds in taken if seconds <= _PAUSE * statistics.median(taken)]
         iteration = statistics.fmean(taken)
         left = to_play * iteration - min(since, iteration)
-    elif learning and learning[0].step > config.seed_episodes * length:  # the first episode of a fork
+    elif len(learning) > 1 or learning and learning[0].step > config.seed_episodes * length:  # the first of a fork
         return Pace(None, None)
     else:  # the first iteration, in which there may be more updates
         update = since / run.updates
@@ -63,6 +67,9 @@ def sweep_left(runs: Sequence[Run], paces: Sequence[Pace]) -> float | None:
     if not paces or any(one.left is None for one in paces):
         return None
     waiting = [run for run in runs if run.status == "queued"]
-    rate = statistics.median(one.rate for one in paces if one.rate)
+    rates = [one.rate for one in paces if one.rate]
     work = [one.left or 0.0 for one in paces]
+    if not rates:
+        return None
+    rate = statistics.median(rates)
     return max(max(work), (sum(work) + sum(run.steps - run.env_steps for run in waiting) / rate) / len(paces))

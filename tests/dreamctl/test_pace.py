@@ -1,5 +1,6 @@
 """Times left, held against runs whose future is known."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from dreamctl.jobs.launch import submit
 from dreamctl.jobs.pace import Pace, pace, sweep_left
 from dreamctl.store import Point
-from tests.dreamctl.conftest import spec
+from dreamctl.store.models import Run
+from tests.dreamctl.conftest import spec, typed
 
 SEED, UPDATE, EPISODE, EVALUATION = 2.0, 1.5, 4.0, 5.0  # seconds
 STEPS = dict(steps="2000", episode_length="40", updates="20", eval_every="400", final_episodes="3", seed_episodes="5")
@@ -52,6 +54,29 @@ def test_the_time_left_is_right_from_the_first_updates_on(store, monkeypatch, pa
     rate, left = pace(store, store.get(run.id))
     assert left == pytest.approx(total - now, rel=0.12, abs=2 * UPDATE)
     assert rate == pytest.approx(40 / (20 * UPDATE + EPISODE), rel=0.12)
+
+
+def test_an_odd_run_has_no_pace_and_spoils_no_status(store):
+    """A clock that was set back by an hour, twice; a config of another version."""
+    runs = [submit(store, spec(seed, **STEPS)) for seed in range(3)]
+    store.enroll(store.open_sweep("mine", {}, 1).id, [run.id for run in runs])
+    attempts = [store.claim(run.id, "cpu") for run in runs]
+    ends = {"steady": [10, 20, 30, 40], "back": [7000, 3600, 1800, 40], "once": [10, 20, 3000, 3010]}
+    for run, attempt, moments in zip(runs, attempts, ends.values(), strict=True):
+        points = [Point("time/episode_seconds", 200 + 40 * i, 4.0, at) for i, at in enumerate(moments)]
+        store.heartbeat(run.id, attempt, env_steps=320, updates=60, scalars=points)
+    found = [pace(store, store.get(run.id)) for run in runs]
+    assert found[0].rate == found[2].rate == 4 and found[1] == Pace(None, None)
+    with store._write() as session:
+        session.get(Run, runs[0].id).config = runs[0].config | {"tomorrow": 1}
+    assert pace(store, store.get(runs[0].id)) == Pace(None, None)
+    done = typed("status", "mine", "--json", home=store.home)
+    assert done.returncode == 0 and [row["eta"] is None for row in json.loads(done.stdout)[0]["running"]] == [
+        True,
+        True,
+        False,
+    ]
+    assert sweep_left([], [Pace(None, 3.0)]) is None
 
 
 def test_a_pause_is_no_pace(store, monkeypatch):
