@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ def gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return [str(index) for index in range(count)]
-    return [name.strip() for name in visible.split(",") if name.strip()]
+    names = (name.strip() for name in visible.split(","))  # CUDA ends at the first that is no GPU: "-1" is none
+    return list(takewhile(lambda name: re.fullmatch("(GPU|MIG)-.+", name) or _is_index(name, count), names))
+
+
+def _is_index(name: str, count: int) -> bool:
+    return re.fullmatch("[0-9]{1,4}", name) is not None and int(name) < count
 
 
 def slots(per_gpu: int, cpu_slots: int | None) -> list[Slot]:

@@ -302,6 +302,34 @@ def test_an_unclaimed_run_is_ended_unless_a_sweep_has_it(store, sweep):
     assert not store.abandon(run.id, 0, "failed", "x") and store.get(run.id).status == "queued"
 
 
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        (None, ["0", "1"]),
+        ("1", ["1"]),
+        (" 1 , 0", ["1", "0"]),
+        ("GPU-8932,MIG-a/1/0", ["GPU-8932", "MIG-a/1/0"]),
+        ("", []),
+        ("-1", []),
+        ("0,-1,1", ["0"]),
+        ("2", []),
+        ("NoDevFiles", []),
+        ("0,,1", ["0"]),
+        ("9999999999", []),
+    ],
+)
+def test_gpus_are_those_that_cuda_sees(monkeypatch, visible, found):
+    """CUDA_VISIBLE_DEVICES, by CUDA's rules: what follows an entry that is no GPU does not count."""
+    monkeypatch.setattr("pynvml.nvmlInit", lambda: None)  # a machine with two
+    monkeypatch.setattr("pynvml.nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setattr("pynvml.nvmlShutdown", lambda: None)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert slots_module.gpus() == found
+
+
 def test_slots_divide_gpus_and_threads(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(slots_module, "gpus", lambda: ["0", "3"])  # what NVML finds elsewhere
