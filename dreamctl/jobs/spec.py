@@ -68,7 +68,7 @@ def parse(
 def check_name(name: str) -> None:
     """Raises `BadInput` for an invalid name."""
     if not re.fullmatch(NAME, name):
-        raise BadInput(f"{name!r} cannot name a run: use letters, digits, '.', '_' and '-'")
+        raise BadInput(f"{name!r} cannot name a run: use letters, digits, '.', '_', '+' and '-'")
 
 
 class Basis(NamedTuple):

@@ -196,7 +196,7 @@ def _changed(plan: Plan, request: Request) -> Plan:
     if wanted == plan:
         return plan
     content = json.dumps(wanted.to_dict(), sort_keys=True)
-    return replace(wanted, name=f"{plan.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
+    return replace(wanted, name=f"{plan.name[:191]}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
 
 
 def read(path: Path) -> Plan:
@@ -223,7 +223,7 @@ def read(path: Path) -> Plan:
     name = content.get("name", path.stem)
     if not isinstance(name, str) or not re.fullmatch(NAME, name) or name in NAMES:
         given = repr(name[:80]) if isinstance(name, str) else "that"
-        raise BadInput(f"{path}: {given} cannot name a sweep: use letters, digits, '.', '_' and '-'")
+        raise BadInput(f"{path}: {given} cannot name a sweep: use letters, digits, '.', '_', '+' and '-'")
     return Plan(name, (Sweep(tasks, grid, settings, chosen, preset),), int(limit) if limit else None)
 
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from agent.config import Config
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"  # of a run or a sweep
+NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}"  # of a run or a sweep
+_LONGEST = 180  # characters before the seed and a number
 DEFAULTS = {f.name: f.default for f in fields(Config)}
+
+
+def made_name(parts: Iterable[str], seed: int) -> str:
+    """A name, with room for a number at its end, that says what a run is: its parts and "s" with its seed."""
+    name = re.sub("[^A-Za-z0-9._+-]", "_", "-".join(part for part in parts if part)).lstrip("._+-")
+    return f"{name[:_LONGEST]}-s{seed}"
 
 
 def digest(task: str, seed: int, config: Mapping[str, Any], checkpoint: str | None = None) -> str:

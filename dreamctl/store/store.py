@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput, HomeError, StaleAttempt
 from dreamctl.store import database, provenance
+from dreamctl.store.identity import made_name
 from dreamctl.store.labels import Labels
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 from dreamctl.store.queries import Point
@@ -73,7 +74,7 @@ class Store(SweepQueue, Labels):
         origin = origin | {"packages": origin["packages"] | dict(packages or {})}
         objective = "" if config["objective"] == "reconstruction" else config["objective"]
         title = task.replace(":", ".")  # of a custom environment: module:factory
-        base = "-".join(part for part in (title, config["method"], objective, label, f"s{seed}") if part)
+        base = made_name((title, config["method"], objective, label), seed)
         with self._write() as session:
             stem = name or base
             taken = set(session.scalars(select(Run.name).where(func.substr(Run.name, 1, len(stem)) == stem)))

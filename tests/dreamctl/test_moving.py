@@ -7,12 +7,13 @@ import sqlite3
 import subprocess
 import tarfile
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 
 from dreamctl.errors import BadInput
-from dreamctl.jobs import worker
+from dreamctl.jobs import sweeps, worker
 from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import enroll
 from dreamctl.jobs.spec import with_steps
@@ -119,6 +120,24 @@ def test_two_homes_become_one_and_names_and_ids_that_clash_change(origin, tmp_pa
     before = [(r.id, r.name) for r in there.runs()]
     assert import_(there, store.home, said.append, quiet) == []
     assert [(r.id, r.name) for r in there.runs()] == before and len(there.sweeps()) == 2
+
+
+def test_what_dreamctl_names_it_takes_back(tmp_path):
+    """Values with a sign, ten settings in a grid, tasks with a module of any name; twice, so that numbers follow."""
+    store, there = open_store(tmp_path / "a"), open_store(tmp_path / "b")
+    ten = [f"{key}=0.125" for key in ("model_lr", "value_lr", "action_lr", "discount", "return_lambda", "kl_scale")]
+    ten += ["action_mean_scale=2.5", "action_init_std=1.5", "action_min_std=0.25", "exploration_noise=0.75"]
+    for grid in (["model_lr=1e+0,+2"], ten):
+        plan = sweeps.build(None, sweeps.Request(("cartpole_swingup_sparse", "_größe:Make"), grid=tuple(grid)))
+        for seed in (0, 0, 2**32 - 1):
+            for cell in plan.cells():
+                submit(store, replace(cell, seed=seed))
+    names = [run.name for run in store.runs()]
+    assert (
+        "cartpole_swingup_sparse-dreamer-model_lr1e+0-s0" in names and "gr__e.Make-dreamer-model_lr+2-s0-2" in names
+    )
+    assert len(import_(there, store.home, print, quiet)) == len(names) == 54
+    assert [run.name for run in there.runs()] == names
 
 
 def test_runs_move_from_one_database_to_another_and_back(origin, store, monkeypatch, tmp_path):
