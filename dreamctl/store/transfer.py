@@ -1,7 +1,8 @@
 """Copying runs between homes: their rows, and the list of files that belong to them.
 
 A run is recognised in any home by its task, its seed and its creation time. Copying it twice therefore leaves one run,
-and a copy that has progressed further replaces the one here. An id or name that another run has is changed.
+and a copy that has progressed further replaces the one here, but for its name, note and tags. An id or name that
+another run has is changed.
 """
 
 from __future__ import annotations
@@ -94,6 +95,11 @@ class Arrival:
             now = session.get(Run, self.id, with_for_update=True)
             if _state(now) != _state(self.known):
                 raise BadInput(f"run {self.name} was changed here while it was copied: import it again")
+            if now is not None:  # labels are of this home
+                values |= {
+                    "note": now.note or values["note"],
+                    "tags": list(dict.fromkeys([*now.tags, *values["tags"]])),
+                }
             self._put(session, Run, [values])
             for table in (Scalar, Artifact, Checkpoint):
                 for rows in _chunks(connection, table, table.run_id == self.row["id"]):

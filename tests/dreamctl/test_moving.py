@@ -133,9 +133,7 @@ def test_what_dreamctl_names_it_takes_back(tmp_path):
             for cell in plan.cells():
                 submit(store, replace(cell, seed=seed))
     names = [run.name for run in store.runs()]
-    assert (
-        "cartpole_swingup_sparse-dreamer-model_lr1e+0-s0" in names and "gr__e.Make-dreamer-model_lr+2-s0-2" in names
-    )
+    assert "cartpole_swingup_sparse-dreamer-model_lr1e+0-s0" in names and "gr__e.Make-dreamer-model_lr+2-s0-2" in names
     assert len(import_(there, store.home, print, quiet)) == len(names) == 54
     assert [run.name for run in there.runs()] == names
 
@@ -205,6 +203,24 @@ def test_a_run_that_is_resumed_while_its_copy_comes_in_is_not_overwritten(origin
     found = there.get(run.id)
     assert (found.status, found.env_steps, found.attempt) == ("finished" if ended else "running", 140, 2)
     assert known(there, run) == before and not list(there.home.glob(".moving-*"))
+
+
+def test_notes_and_tags_stay_when_a_run_is_updated(tmp_path):
+    there, here = open_store(tmp_path / "there"), open_store(tmp_path / "here")
+    noted, plain = (submit(there, spec(seed)) for seed in range(2))
+    import_(here, there.home, print, quiet)
+    here.annotate(noted.id, "ours")
+    here.set_labels([noted.id], ["mine", "both"])
+    there.set_labels([noted.id, plain.id], ["both", "theirs"])
+    for run in (noted, plain):
+        there.annotate(run.id, "theirs")
+        attempt = there.claim(run.id, "cpu")
+        there.heartbeat(run.id, attempt, env_steps=40, updates=1, scalars=[])
+        there.finish(run.id, attempt, "stopped")
+    assert len(import_(here, there.home, print, quiet)) == 2
+    assert (here.get(noted.id).note, here.get(noted.id).tags) == ("ours", ["mine", "both", "theirs"])
+    assert (here.get(plain.id).note, here.get(plain.id).tags) == ("theirs", ["both", "theirs"])
+    assert here.get(noted.id).env_steps == 40
 
 
 def altered(tar, target, change):
