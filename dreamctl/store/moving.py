@@ -6,11 +6,12 @@ first, then the records in one transaction. It may be interrupted at any point a
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from hashlib import file_digest
 from pathlib import Path
 
@@ -35,21 +36,27 @@ def export(
     """Write runs and sweeps (both by id; sweeps with those of the runs) to a file. Raises `BadInput` if it cannot."""
     if file.exists():
         raise BadInput(f"{file} exists already: choose another file, or remove it")
+    ours = not store.read_only and os.access(store.home, os.W_OK)
     try:
-        with tempfile.TemporaryDirectory(prefix=STAGE, dir=file.parent) as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix=STAGE, dir=file.parent) as folder,
+            tempfile.TemporaryDirectory(prefix=STAGE, dir=store.home if ours else file.parent) as links,
+        ):
             copied = Path(folder) / archive.DATABASE
             with _fresh(copied) as records:
                 transfer.copy_records(store, records, run_ids, sweeps, part)
-            content = [(run_id, path) for run_id in run_ids for path in transfer.files(store, run_id, part)]
-            sizes = sum(store.file(*each).stat().st_size for each in content)
+                known = Access(store.home, records._engine)  # the files of those records
+                names = [f"{run_id}/{path}" for run_id in run_ids for path in transfer.files(known, run_id, part)]
+            content = {name: _held(store.place(name), Path(links)) for name in names}
+            sizes = sum(path.stat().st_size for path in content.values())
             advance = total(sizes + copied.stat().st_size)
             with (Path(folder) / "file").open("wb") as target:
                 packer = archive.Packer(target, advance)
-                for run_id, path in content:
+                for name, path in content.items():
                     try:
-                        packer.add(store.file(run_id, path), f"{run_id}/{path}")
-                    except FileNotFoundError:  # a running run deletes old checkpoints
-                        say(f"{run_id}/{path} was deleted meanwhile")
+                        packer.add(path, name)
+                    except FileNotFoundError:
+                        say(f"{name} was deleted meanwhile")
                 packer.add(copied, archive.DATABASE)
                 packer.close()
             (Path(folder) / "file").replace(file)
@@ -90,6 +97,16 @@ def import_(store: Access, origin: Path, say: Say, total: Total) -> list[str]:
     except OSError as error:
         raise BadInput(f"cannot import {origin} ({error.strerror or error}): make room, and import it again") from error
     return entered
+
+
+def _held(path: Path, folder: Path) -> Path:
+    """A link to a checkpoint, as a run at work deletes old ones during a long export; other files as they are."""
+    link = folder / f"{path.parents[1].name}-{path.name}"
+    if path.parent.name == "checkpoints":
+        with suppress(OSError):  # a file system without links
+            os.link(path, link)
+            return link
+    return path
 
 
 def _opened(origin: Path, folder: Path, total: Total) -> Access:

@@ -2,10 +2,12 @@
 
 import io
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
 import tarfile
+import threading
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
@@ -203,6 +205,37 @@ def test_a_run_that_is_resumed_while_its_copy_comes_in_is_not_overwritten(origin
     found = there.get(run.id)
     assert (found.status, found.env_steps, found.attempt) == ("finished" if ended else "running", 140, 2)
     assert known(there, run) == before and not list(there.home.glob(".moving-*"))
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_run_that_is_at_work_is_exported_with_a_checkpoint(tmp_path, monkeypatch, linked):
+    """Packing another run takes so long that all its checkpoints are replaced by newer ones meanwhile."""
+    store, there = open_store(tmp_path / "home"), open_store(tmp_path / "there")
+    first, second = submit(store, spec(0)), submit(store, spec(1))
+    recorder = worker.StoreRecorder(store, second, store.claim(second.id, "cpu"), threading.Event())
+
+    def save(env_steps):
+        path = store.file(second.id, f"checkpoints/{env_steps:010d}-1.pt")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(str(env_steps))
+        recorder.checkpoint(env_steps, 1, path)
+        recorder.flush()
+
+    def meanwhile(*arguments):
+        for env_steps in (120, 160):
+            save(env_steps)
+        return lambda done: None
+
+    save(40)
+    save(80)
+    if not linked:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError()))
+    said = []
+    export(store, [first.id, second.id], [], tmp_path / "x.tar", Part(), said.append, meanwhile)
+    import_(there, tmp_path / "x.tar", print, quiet)
+    assert [c.env_steps for c in store.checkpoints(second.id)] == [120, 160]
+    assert [c.env_steps for c in there.checkpoints(second.id)] == ([40, 80] if linked else [])
+    assert len(said) == (0 if linked else 2) and not list(store.home.glob(".moving-*"))
 
 
 def test_notes_and_tags_stay_when_a_run_is_updated(tmp_path):
