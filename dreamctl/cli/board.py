@@ -17,20 +17,22 @@ _FAILED = 5  # how many of the latest failed runs are shown
 
 def overview(store: Store, sweep: Sweep) -> dict[str, Any]:
     """A sweep as JSON: its number of runs by status, and details of the running and the failed ones."""
-    runs = store.members(sweep.id)
-    running = [run for run in runs if run.status == "running"]
+    totals = store.totals(sweep.id)
+    _, begun, wanted = totals.get("queued", (0, 0, 0))
+    running = store.members(sweep.id, status="running")
+    failed = store.members(sweep.id, light=True, status="failed")
     paces = [pace(store, run) for run in running]
     return {
         "name": sweep.name,
         "paused": sweep.paused,
         "stopped": sweep.stopped,
-        "runs": len(runs),
-        "counts": {status: sum(run.status == status for run in runs) for status in STATUSES},
-        "env_steps": sum(run.env_steps for run in runs),
-        "steps": sum(run.steps for run in runs),
-        "eta": sweep_left(runs, paces),
+        "runs": sum(runs for runs, _, _ in totals.values()),
+        "counts": {status: totals.get(status, (0, 0, 0))[0] for status in STATUSES},
+        "env_steps": sum(done for _, done, _ in totals.values()),
+        "steps": sum(steps for _, _, steps in totals.values()),
+        "eta": sweep_left(wanted - begun, paces),
         "running": [_row(run, of_run) for run, of_run in zip(running, paces, strict=True)],
-        "failed": [{"name": run.name, "id": run.id, "reason": run.reason} for run in runs if run.status == "failed"],
+        "failed": [{"name": run.name, "id": run.id, "reason": run.reason} for run in failed],
     }
 
 

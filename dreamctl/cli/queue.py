@@ -139,7 +139,7 @@ def stop(what: Several = None, where: Where = None, json: Json = False, home: Ho
         say(
             f"asked sweep {sweep.name} and its {counted(len(running), 'running run')} to stop; continue with: {command}"
         )
-    theirs = {run.id for sweep in sweeps for run in store.members(sweep.id)}
+    theirs = {run.id for sweep in sweeps for run in store.members(sweep.id, light=True)}
     single = [run for run in runs if run.id not in theirs]
     if single and not any(run.status == "running" for run in single):
         many = f"none of {len(single)} runs is running" if len(single) > 1 else f"{single[0].status}, not running"
@@ -208,7 +208,7 @@ def rm(
             f"still running: {', '.join(running[:3])}; stop first: dreamctl stop {' '.join(what or running[:3])}"
         )
     going = {sweep.id for sweep in sweeps}
-    theirs = {run.id for sweep in sweeps for run in store.members(sweep.id)}
+    theirs = {run.id for sweep in sweeps for run in store.members(sweep.id, light=True)}
     # a sweep's runs stay if another sweep has them, too
     runs = [run for run in runs if run.id not in theirs or {sweep.id for sweep in store.sweeps_of(run.id)} <= going]
     what_goes = [f"sweep {sweep.name}" for sweep in sweeps]

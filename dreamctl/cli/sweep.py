@@ -261,16 +261,16 @@ def _lines(scheduler: "Scheduler | Cluster") -> Generator[None, None, None]:
     from sqlalchemy.exc import OperationalError
 
     seen: dict[str, str] = {}
-    members: list[Run] = []
+    store = scheduler.store
     while True:
+        changed: list[Run] = []
         with suppress(OperationalError):  # the scheduler reports it
-            members = scheduler.store.members(scheduler.sweep.id)
-        for run in members:
-            state = f"{run.status} {run.attempt}"
-            if seen.get(run.id, "queued 0") != state:
-                where = f" in job {run.job}" if run.job and run.status == "running" else ""
-                score = f", score {run.score:.1f}" if run.score is not None else ""
-                status = "queued again" if run.status == "queued" else run.status
-                say(f"{run.name}: {status}{where}" + (f": {run.reason}" if run.reason else score))
-            seen[run.id] = state
+            states = {run_id: f"{status} {attempt}" for run_id, status, attempt in store.states(scheduler.sweep.id)}
+            changed = store.these([key for key, state in states.items() if seen.get(key, "queued 0") != state], True)
+        for run in changed:
+            where = f" in job {run.job}" if run.job and run.status == "running" else ""
+            score = f", score {run.score:.1f}" if run.score is not None else ""
+            status = "queued again" if run.status == "queued" else run.status
+            say(f"{run.name}: {status}{where}" + (f": {run.reason}" if run.reason else score))
+            seen[run.id] = f"{run.status} {run.attempt}"
         yield

@@ -123,7 +123,8 @@ class Cluster:
             self.jobs |= self.engine.jobs()
 
     def _running(self) -> list[Run]:
-        return [run for run in self.store.members(self.sweep.id) if run.status == "running" and run.job in self.jobs]
+        running = self.store.members(self.sweep.id, light=True, status="running")
+        return [run for run in running if run.job in self.jobs]
 
     def _idle(self) -> set[str]:
         """The jobs without a run: they are pending or starting."""

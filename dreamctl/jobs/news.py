@@ -53,4 +53,5 @@ class Failures:
 
     def _failed(self) -> dict[tuple[str, int], Run]:
         """By id and attempt."""
-        return {(run.id, run.attempt): run for run in self.store.members(self.sweep.id) if run.status == "failed"}
+        failed = self.store.members(self.sweep.id, light=True, status="failed")
+        return {(run.id, run.attempt): run for run in failed}

@@ -59,17 +59,16 @@ def pace(store: Store, run: Run) -> Pace:
     return Pace(length / iteration if iteration else None, max(0.0, left) + config.final_episodes * playing)
 
 
-def sweep_left(runs: Sequence[Run], paces: Sequence[Pace]) -> float | None:
+def sweep_left(waiting: int, paces: Sequence[Pace]) -> float | None:
     """Seconds that the runs of a sweep still take, as many at once as are running now; None where that is not known.
 
-    paces: of the running ones. Those that wait go as fast as those that run or have finished.
+    waiting: the environment steps of those that are queued, which go as fast as the running ones, of which are paces.
     """
     if not paces or any(one.left is None for one in paces):
         return None
-    waiting = [run for run in runs if run.status == "queued"]
     rates = [one.rate for one in paces if one.rate]
     work = [one.left or 0.0 for one in paces]
     if not rates:
         return None
     rate = statistics.median(rates)
-    return max(max(work), (sum(work) + sum(run.steps - run.env_steps for run in waiting) / rate) / len(paces))
+    return max(max(work), (sum(work) + waiting / rate) / len(paces))

@@ -114,9 +114,8 @@ class Mirror:
     def _active(self) -> bool:
         """Whether a run is running, or was stored so recently that it is about to start."""
         self.store.reap()
-        fresh = time.time() - _SOON
-        waiting = self.store.runs(status="queued")
-        return bool(self.store.runs(status="running")) or any(run.created_at > fresh for run in waiting)
+        latest = self.store.runs(light=True, newest=1, status="queued")
+        return bool(latest and latest[0].created_at > time.time() - _SOON) or self.store.count(status="running") > 0
 
     def _pass(self, client: Any) -> Copied:
         """Copy each run; report one that cannot be copied, leave it to the next pass and continue with the others.

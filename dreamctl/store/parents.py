@@ -47,7 +47,7 @@ class Parents:
         if status == "RUNNING":
             client.update_run(there, status=status)
         else:
-            ends = [run.finished_at for run in self.store.members(sweep.id) if run.finished_at]
+            ends = [run.finished_at for run in self.store.members(sweep.id, light=True) if run.finished_at]
             client.set_terminated(there, status, round(1000 * max([sweep.created_at, *ends])))  # runs may be older
         self._copied[sweep.id] = (counts, drawn)
 
@@ -57,7 +57,7 @@ class Parents:
         recent = time.monotonic() - self._described.get(sweep.id, -_EVERY) < _EVERY
         if sweep.mlflow_run is None or (recent and _status(counts) == "RUNNING"):
             return
-        members = self.store.members(sweep.id)[: pages.LISTED]
+        members = self.store.members(sweep.id, light=True)[: pages.LISTED]
         experiments = {task: experiment(client, self.store, task) for task in {run.task for run in members}}
         there = {run.id: self.store.mirrored(run.id).get("run") for run in members}
         runs = {pages.place(experiments[run.task], there[run.id] or ""): run for run in members if there[run.id]}

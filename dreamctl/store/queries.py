@@ -30,6 +30,11 @@ class Point(NamedTuple):
     wall_time: float
 
 
+def left_out(light: bool) -> list[Any]:
+    """Options of a query of many runs: the columns that they are without."""
+    return list(map(defer, (Run.git_diff, Run.log_tail, *((Run.config, Run.packages) if light else ()))))
+
+
 class Queries(Access):
     """Reads the runs of one home."""
 
@@ -70,8 +75,7 @@ class Queries(Access):
 
         Without git_diff and log_tail, which `get` has; `light` ones are without config and packages, too.
         """
-        left = [Run.git_diff, Run.log_tail, *((Run.config, Run.packages) if light else ())]
-        statement = select(Run).filter_by(**filters).options(*map(defer, left))
+        statement = select(Run).filter_by(**filters).options(*left_out(light))
         backwards = statement.order_by(Run.created_at.desc(), Run.id.desc()).limit(newest)
         with Session(self._engine) as session:
             return list(reversed(session.scalars(backwards).all()))
@@ -79,8 +83,7 @@ class Queries(Access):
     def these(self, ids: Sequence[str], light: bool = False) -> list[Run]:
         """The runs of these ids, in their order, as `runs` has them; without those that have been removed."""
         found: dict[str, Run] = {}
-        left = [Run.git_diff, Run.log_tail, *((Run.config, Run.packages) if light else ())]
-        statement = select(Run).options(*map(defer, left))
+        statement = select(Run).options(*left_out(light))
         with Session(self._engine) as session:
             for first in range(0, len(ids), _MANY):
                 some = Run.id.in_(ids[first : first + _MANY])

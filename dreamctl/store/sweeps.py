@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from dreamctl.errors import BadInput, BadRecord, StaleAttempt, UnknownRun
 from dreamctl.store import paths, processes
 from dreamctl.store.models import Run, Sweep, SweepRun
-from dreamctl.store.queries import Queries
+from dreamctl.store.queries import Queries, left_out
 
 LEASE = 60.0  # seconds without a heartbeat after which a worker that cannot be seen from here counts as silent
 _LATE = 10.0  # seconds without a heartbeat after which a worker is checked; it should send one every second
@@ -76,19 +76,28 @@ class SweepQueue(Queries):
         with Session(self._engine) as session:
             return list(session.scalars(statement))
 
-    def members(self, sweep_id: str) -> list[Run]:
-        """The runs of a sweep, in order."""
+    def members(self, sweep_id: str, light: bool = False, **filters: str) -> list[Run]:
+        """The runs of a sweep, in order; what they lack and the filters are as in `runs`."""
         statement = select(Run).join(SweepRun).where(SweepRun.sweep_id == sweep_id).order_by(SweepRun.position)
         with Session(self._engine) as session:
-            return list(session.scalars(statement))
+            return list(session.scalars(statement.filter_by(**filters).options(*left_out(light))))
+
+    def states(self, sweep_id: str) -> list[Any]:
+        """(id, status, attempt) of the runs of a sweep, in order."""
+        statement = select(Run.id, Run.status, Run.attempt).join(SweepRun).where(SweepRun.sweep_id == sweep_id)
+        with self._engine.connect() as connection:
+            return list(connection.execute(statement.order_by(SweepRun.position)))
+
+    def totals(self, sweep_id: str) -> dict[str, tuple[int, int, int]]:
+        """For each status: how many runs of a sweep have it, their environment steps done, and those to train for."""
+        sums = (func.count(), func.sum(Run.env_steps), func.sum(Run.steps))
+        statement = select(Run.status, *sums).join(SweepRun).where(SweepRun.sweep_id == sweep_id).group_by(Run.status)
+        with self._engine.connect() as connection:
+            return {status: (runs, done, steps) for status, runs, done, steps in connection.execute(statement)}
 
     def counts(self, sweep_id: str) -> dict[str, int]:
         """How many runs of a sweep have each status."""
-        statement = (
-            select(Run.status, func.count()).join(SweepRun).where(SweepRun.sweep_id == sweep_id).group_by(Run.status)
-        )
-        with self._engine.connect() as connection:
-            return {status: count for status, count in connection.execute(statement)}
+        return {status: runs for status, (runs, _, _) in self.totals(sweep_id).items()}
 
     def pause(self, sweep_id: str, paused: bool) -> None:
         """Keep schedulers from claiming runs of a sweep, or let them again."""
@@ -99,7 +108,7 @@ class SweepQueue(Queries):
         """Ask the schedulers of a sweep to end and its running runs to stop; returns those runs."""
         with self._write() as session:  # from here on nothing is claimed, so no running run is missed
             session.execute(update(Sweep).where(Sweep.id == sweep_id).values(stopped=True))
-        running = [run for run in self.members(sweep_id) if run.status == "running"]
+        running = self.members(sweep_id, status="running")
         with self._write() as session:
             theirs = Run.id.in_([run.id for run in running]) & (Run.status == "running")
             session.execute(update(Run).where(theirs).values(stop_requested=True))
