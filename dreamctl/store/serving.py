@@ -64,8 +64,10 @@ def free_port(host: str, wanted: int) -> int:
 
 def serve(store: Store, host: str, port: int) -> int:
     """Run `mlflow server` on the home until it ends or Ctrl-C is pressed; returns its exit code."""
-    # the server has its own session: we pass Ctrl-C and SIGTERM on to all of its processes at once
+    # the server has its own session: we pass Ctrl-C, SIGTERM and a closed terminal on to all of its processes at once
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is under nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     process = _start(store, host, port, None)
     try:
         return process.wait()

@@ -155,6 +155,10 @@ def test_the_ui_answers_no_other_site_and_its_arguments_hold_no_password(tmp_pat
         commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if readable(path)]
         assert any(b"mlflow" in command and str(port).encode() in command for command in commands)
         assert not any(SECRET.encode() in command for command in commands)
+        process.send_signal(signal.SIGHUP)  # its terminal is closed
+        process.wait(120)
+        left = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if readable(path)]
+        assert not any(b"mlflow" in command and str(port).encode() in command for command in left)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(120)
