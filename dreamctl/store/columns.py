@@ -42,6 +42,19 @@ class Line(TypeDecorator[str]):
         return printable(value) if isinstance(value, str) else _refuse("text", value)
 
 
+class Choice(Line):
+    """One of some words."""
+
+    cache_ok = True  # SQLAlchemy does not inherit it
+
+    def __init__(self, choices: tuple[str, ...], length: int) -> None:
+        super().__init__(length)
+        self.choices = choices
+
+    def process_result_value(self, value: Any, dialect: Any) -> str | None:
+        return value if value is None or value in self.choices else _refuse(f"one of {', '.join(self.choices)}", value)
+
+
 class Lines(TypeDecorator[str]):
     """Text of several lines."""
 

@@ -7,6 +7,7 @@ that reads first and writes later fails at once when another has written in betw
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -196,9 +197,11 @@ def _keep_copy(engine: Engine) -> None:
 def refuse_network(folder: Path, way_out: str, mounts: Path = Path("/proc/mounts")) -> None:
     """`HomeError` when a folder lies on a network file system, where SQLite's log does not work."""
     try:
-        listed = [line.split()[1:3] for line in mounts.read_text().splitlines()]
+        lines = [line.split() for line in mounts.read_text().splitlines()]
     except OSError:
         return
+    # a space in a path is written \040
+    listed = [(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line[1]), line[2]) for line in lines]
     place = str(folder.resolve())
     inside = [(point, kind) for point, kind in listed if place == point or place.startswith(point.rstrip("/") + "/")]
     point, kind = max(inside, key=lambda mount: len(mount[0]), default=("", ""))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dreamctl.store.columns import Line, Lines, Number, Numbers, Parent, Settings, Table, Texts, Whole
+from dreamctl.store.columns import Choice, Line, Lines, Number, Numbers, Parent, Settings, Table, Texts, Whole
 
 HEAD = "0009"  # the newest migration; a test holds it to the migrations themselves
 
@@ -47,7 +47,7 @@ class Run(Base):
     note: Mapped[str | None] = mapped_column(Lines)
     parent: Mapped[dict[str, Any] | None] = mapped_column(Parent(none_as_null=True))  # of a fork
 
-    status: Mapped[str] = mapped_column(Line(10))
+    status: Mapped[str] = mapped_column(Choice(STATUSES, 10))
     reason: Mapped[str | None] = mapped_column(Lines)  # why it failed, one line
     stop_requested: Mapped[bool] = mapped_column(default=False)
     attempt: Mapped[int] = mapped_column(default=0)  # counts the workers that took this run on

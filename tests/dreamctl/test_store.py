@@ -329,6 +329,8 @@ def filled(column):
     """Something for a column of a row; ids that refer to each other agree."""
     if column.name in ("config", "spec", "packages"):
         return {"steps": 1}
+    if column.name == "status":
+        return "failed"
     if column.name == "parent":
         return PARENT
     if column.name == "digest":
@@ -376,12 +378,13 @@ def test_homes_that_cannot_be_used(tmp_path, monkeypatch):
 def test_sqlite_is_refused_on_a_network_file_system(tmp_path, kind):
     """The mount that a folder lies on is the longest whose path begins its own."""
     mounts = tmp_path / "mounts"
-    shared = tmp_path / "shared"
-    lines = ["/dev/sda1 / ext4 rw 0 0", f"server:/x {shared} {kind} rw 0 0", f"tmpfs {shared}/local tmpfs rw 0 0"]
+    shared = tmp_path / "shared by all"
+    listed = str(shared).replace(" ", r"\040")
+    lines = ["/dev/sda1 / ext4 rw 0 0", f"server:/x {listed} {kind} rw 0 0", f"tmpfs {listed}/local tmpfs rw 0 0"]
     mounts.write_text("\n".join(lines))
     with pytest.raises(HomeError, match=rf"not safe on the network file system at {shared} \({kind}\): go away"):
         refuse_network(shared / "home", "go away", mounts)
-    for local in (shared / "local" / "home", tmp_path / "shared2"):
+    for local in (shared / "local" / "home", tmp_path / "shared by all2"):
         refuse_network(local, "go away", mounts)
 
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -15,7 +16,7 @@ from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import enroll
 from dreamctl.store import Point, open_store, provenance
 from dreamctl.store.models import Base
-from tests.dreamctl.conftest import spec, typed
+from tests.dreamctl.conftest import QUICK, spec, typed
 
 ESCAPE = "\x1b[2J\x1b]0;owned\x07"
 # values that SQLite keeps in any column
@@ -91,6 +92,35 @@ def test_rows_that_were_tracebacks(store, change):
         assert done.returncode in (0, 2) and len(done.stderr.splitlines()) <= 1, done.stderr
     done = typed("sync", home=store.home)
     assert done.returncode in (0, 2)
+
+
+def test_a_status_that_is_none_is_one_line(store):
+    run = submit(store, spec())
+    with sqlite3.connect(store.home / "dreamctl.db") as database:
+        database.execute("UPDATE run SET status = 'gone'")
+    database.close()
+    settings = [part for item in QUICK for part in ("--set", item)]
+    sweep = ["sweep", "--tasks", "pendulum_swingup", "--preset", "smoke", "--seeds", "1", *settings, "--dry-run"]
+    for command in (sweep, ["show", run.id], ["ls"]):
+        done = typed(*command, home=store.home)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "'gone'" in done.stderr
+
+
+def test_a_config_that_is_none_does_not_stop_an_upgrade(store):
+    """The run with it is told when it is read; the others are as before."""
+    bad, good = submit(store, spec(1)), submit(store, spec(2))
+    store._engine.dispose()
+    with closing(sqlite3.connect(store.home / "dreamctl.db")) as database, database:
+        for table, column in [
+            ("sweep", "stopped"),
+            *(("run", c) for c in ("work_seconds", "parent", "note", "process_space", "job")),
+        ]:
+            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("UPDATE alembic_version SET version_num = '0002'")
+        database.execute("UPDATE run SET config = '[1]' WHERE id = ?", [bad.id])
+    assert open_store(store.home).get(good.id).config == good.config
+    done = typed("show", bad.id, home=store.home)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "an object should be" in done.stderr
 
 
 @pytest.mark.parametrize("plan", ["{}", '{"parts": 3}', '{"parts": [{}]}', '{"parts": [{"tasks": 1}]}', "[]", "null"])
