@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from agent import checkpoints, seeds, tasks
+from agent import checkpoints, files, seeds, tasks
 from agent.collector import Collector, Job
 from agent.config import INHERITED, Config
 from agent.device import tune
@@ -87,6 +87,7 @@ class Run:
 
     def __init__(self, task: str, config: Config, seed: int, folder: Path, recorder: Recorder, device: str) -> None:
         self.task, self.config, self.seed, self.folder, self.recorder = tasks.get(task), config, seed, folder, recorder
+        files.clear(folder)
         self.environment = Environment(self.task, config)
         self.agent = Dreamer(config, self.environment.action_size, seed, device)
         self.replay = Replay(folder / "episodes", config, self.environment.action_size, seed, device)

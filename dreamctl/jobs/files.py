@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from agent.files import sha256
 from agent.patience import patiently
 from dreamctl.errors import BadInput, HomeError
 from dreamctl.store import Checkpoint, Run, Store
 from dreamctl.store.database import may_recover
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def newest_first(store: Store, run: Run) -> Iterator[tuple[Path, bool]]:

@@ -1,9 +1,13 @@
 """Replay: alignment, durability, uniform sampling."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from agent import files
 from agent.config import make
 from agent.replay import DamagedEpisode, Episode, Replay, packed, unpacked
 from agent.rollout import play
@@ -155,3 +159,30 @@ def test_memory_per_environment_step_is_as_documented(tmp_path):
     size = sum(store.numel() * store.element_size() for store in stores)
     assert replay.images.numel() / config.steps == pytest.approx(64 * 64 * 3 / 2, rel=0.01)
     assert size < 24 * 2**30
+
+
+def test_a_file_is_durable_under_its_name_before_it_counts(tmp_path, monkeypatch):
+    """Its content before it gets its name, the folder with the name afterwards."""
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    files.write(tmp_path / "x.pt", b"content")
+    assert [Path(path).suffix for path in synced] == [".tmp", ""] and synced[1] == str(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_two_writers_of_one_file_do_not_mix(tmp_path, monkeypatch):
+    """A worker that was thought dead and its successor: the second begins and ends while the first writes."""
+    sync, begun = os.fsync, []
+
+    def other(handle):
+        if not begun:
+            begun.append(handle)
+            files.write(tmp_path / "x.pt", b"other")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", other)
+    files.write(tmp_path / "x.pt", b"a longer first")
+    assert (tmp_path / "x.pt").read_bytes() == b"a longer first" and begun
+    (tmp_path / "y.pt.0123abcd.tmp").touch()  # of a writer that was killed
+    files.clear(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
