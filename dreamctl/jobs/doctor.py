@@ -20,11 +20,11 @@ from dreamctl.jobs.slots import gpus
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.store import Store, open_store, tracking
 from dreamctl.store.models import HEAD
-from dreamctl.store.moving import STAGE
+from dreamctl.store.moving import STAGE, abandoned
 from dreamctl.wording import counted
 
 _LATE = 60.0  # seconds without a heartbeat
-_OLD = 3600.0  # seconds after which the folder of an import or export counts as abandoned
+_OLD = 3600.0  # seconds for which the folder of an import or export is left alone in any case
 _ROOM = 1 << 30  # bytes that should always be free
 _SLOW = 50.0  # milliseconds a frame
 _PATIENCE = 60.0  # seconds for the trial of rendering
@@ -87,7 +87,8 @@ def _home(store: Store, suffix: str) -> Iterator[Finding]:
     room = f"{free / 2**30:.1f} GiB free, waiting runs: {len(waiting)}, replay up to {needed / 2**30:.1f} GiB"
     level = "ok" if free > needed + _ROOM else "error" if free < _ROOM // 8 else "warning"
     yield Finding("home", level, f"{store.home}: {room}", "" if level == "ok" else f"df -h {store.home}")
-    left = [path for path in store.home.glob(f"{STAGE}*") if time.time() - path.stat().st_mtime > _OLD]
+    stages = (path for path in store.home.glob(f"{STAGE}*") if time.time() - path.stat().st_mtime > _OLD)
+    left = [path for path in stages if abandoned(path)]
     if left:
         names = " ".join(str(path) for path in left)
         yield Finding(

@@ -6,25 +6,26 @@ first, then the records in one transaction. It may be interrupted at any point a
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from hashlib import file_digest
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from agent.files import sha256
 from dreamctl.errors import BadInput
 from dreamctl.store import archive, database, strangers, transfer
 from dreamctl.store.access import Access
 from dreamctl.store.models import Checkpoint, Run, Sweep
 from dreamctl.store.transfer import Arrival, Part
 
-STAGE = ".moving-"  # prefix of the temporary folders; one that is left over may be deleted
+STAGE = ".moving-"  # prefix of the temporary folders; one that is `abandoned` may be deleted
 
 Say = Callable[[str], None]
 Total = Callable[[int], archive.Advance]  # called with the number of bytes to do
@@ -39,18 +40,18 @@ def export(
     ours = not store.read_only and os.access(store.home, os.W_OK)
     try:
         with (
-            tempfile.TemporaryDirectory(prefix=STAGE, dir=file.parent) as folder,
-            tempfile.TemporaryDirectory(prefix=STAGE, dir=store.home if ours else file.parent) as links,
+            _stage(file.parent) as folder,
+            _stage(store.home if ours else file.parent) as links,
         ):
-            copied = Path(folder) / archive.DATABASE
+            copied = folder / archive.DATABASE
             with _fresh(copied) as records:
                 transfer.copy_records(store, records, run_ids, sweeps, part)
                 known = Access(store.home, records._engine)  # the files of those records
                 names = [f"{run_id}/{path}" for run_id in run_ids for path in transfer.files(known, run_id, part)]
-            content = {name: _held(store.place(name), Path(links)) for name in names}
+            content = {name: _held(store.place(name), links) for name in names}
             sizes = sum(path.stat().st_size for path in content.values())
             advance = total(sizes + copied.stat().st_size)
-            with (Path(folder) / "file").open("wb") as target:
+            with (folder / "file").open("wb") as target:
                 packer = archive.Packer(target, advance)
                 for name, path in content.items():
                     try:
@@ -59,7 +60,7 @@ def export(
                         say(f"{name} was deleted meanwhile")
                 packer.add(copied, archive.DATABASE)
                 packer.close()
-            (Path(folder) / "file").replace(file)
+            (folder / "file").replace(file)
     except OSError as error:
         raise BadInput(f"cannot write {file} ({error.strerror}): choose another file, or make room") from error
 
@@ -77,8 +78,8 @@ def import_(store: Access, origin: Path, say: Say, total: Total) -> list[str]:
         raise BadInput(f"{origin} is the home to import into")
     entered: list[str] = []
     try:
-        with tempfile.TemporaryDirectory(prefix=STAGE, dir=store.home) as folder:
-            source = _opened(origin, Path(folder), total)
+        with _stage(store.home) as folder:
+            source = _opened(origin, folder, total)
             ids: dict[str, str] = {}
             for run_id in _ids(source):
                 arrival = Arrival(source, store, run_id)
@@ -86,7 +87,7 @@ def import_(store: Access, origin: Path, say: Say, total: Total) -> list[str]:
                 if not arrival.news:
                     say(f"{arrival.name} ({arrival.id}) is already here")
                     continue
-                _enter(arrival, Path(folder), origin.is_dir(), say)
+                _enter(arrival, folder, origin.is_dir(), say)
                 entered.append(arrival.id)
                 renamed = f" (there {arrival.row['name']})" if arrival.name != arrival.row["name"] else ""
                 say(f"{arrival.name} ({arrival.id}){renamed}: {'updated' if arrival.known else 'imported'}")
@@ -115,8 +116,11 @@ def _opened(origin: Path, folder: Path, total: Total) -> Access:
     if not origin.is_dir():
         archive.unpack(origin, folder, total(origin.stat().st_size))
         return strangers.admit(copied, folder)
+    uri = f"{(origin / archive.DATABASE).as_uri()}?mode=ro"
+    if not os.access(origin, os.W_OK) and not (origin / f"{archive.DATABASE}-wal").exists():
+        uri += "&immutable=1"  # SQLite would have to write beside it: nobody has it open
     try:
-        with closing(sqlite3.connect(f"{(origin / archive.DATABASE).as_uri()}?mode=ro", uri=True)) as old:
+        with closing(sqlite3.connect(uri, uri=True)) as old:
             with closing(sqlite3.connect(copied)) as new:
                 old.backup(new)  # includes the write-ahead log
     except sqlite3.Error as error:
@@ -137,11 +141,12 @@ def _enter(arrival: Arrival, folder: Path, copy: bool, say: Say) -> None:
     whole = []
     with Session(source._engine) as session:
         for checkpoint in session.scalars(select(Checkpoint).where(Checkpoint.run_id == run_id)):
-            if _sha256(stage / checkpoint.path) == checkpoint.sha256:
+            file = stage / checkpoint.path
+            if file.is_file() and sha256(file) == checkpoint.sha256:
                 whole.append(checkpoint.path)
             else:
                 say(f"{arrival.name}: checkpoint {checkpoint.path} is missing or damaged and was left out")
-                (stage / checkpoint.path).unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
     arrival.enter(whole, lambda: _settle(stage, arrival))
 
 
@@ -163,11 +168,31 @@ def _ids(store: Access) -> list[str]:
         return list(session.scalars(select(Run.id).order_by(Run.created_at, Run.id)))
 
 
-def _sha256(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+@contextmanager
+def _stage(place: Path) -> Iterator[Path]:
+    """A temporary folder, locked while it is used."""
+    with tempfile.TemporaryDirectory(prefix=STAGE, dir=place) as folder, _locked(Path(folder)):
+        yield Path(folder)
+
+
+def abandoned(folder: Path) -> bool:
+    """Whether the import or export of a temporary folder is over: it was killed."""
+    try:
+        with _locked(folder):
+            return True
+    except BlockingIOError:
+        return False
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which the kernel releases when we die. Raises `BlockingIOError` if somebody has it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

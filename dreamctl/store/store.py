@@ -30,8 +30,8 @@ from dreamctl.store.sweeps import SweepQueue, claimed, sign_of_life
 def open_store(home: str | Path | None = None, create: bool = True) -> Store:
     """The store of a home (the argument, else as `dreamctl.settings` says).
 
-    With `create` False a home without a database reads as empty and nothing is written; the recorded runs are never
-    written to. Raises `HomeError`.
+    With `create` False a home without a database reads as empty and is not made; the recorded runs are never written
+    to. In any case the tables of DREAMCTL_DB are made and an older schema is upgraded. Raises `HomeError`.
     """
     folder = database.resolve_home(home)
     if not create and folder == database.RECORDED:

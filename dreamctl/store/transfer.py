@@ -48,7 +48,8 @@ def files(store: Access, run_id: str, part: Part) -> list[str]:
 
 def copy_records(source: Access, target: Access, run_ids: Sequence[str], sweeps: Sequence[str], part: Part) -> None:
     """Copy runs, and sweeps with those of the runs, into an empty database, from one consistent snapshot."""
-    with source._engine.connect() as connection, target._write() as session:
+    level = {"isolation_level": "REPEATABLE READ"} if source._engine.dialect.name == "postgresql" else {}
+    with source._engine.execution_options(**level).connect() as connection, target._write() as session:
         for table, key, chosen in (
             *((Run, Run.id, run_ids), (Sweep, Sweep.id, sweeps)),
             *((each, each.run_id, run_ids) for each in (Scalar, Evaluation, Artifact)),

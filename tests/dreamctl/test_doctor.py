@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from dreamctl.jobs import doctor
 from dreamctl.jobs.launch import submit
 from dreamctl.store import open_store
 from tests.dreamctl.conftest import cli, spec
@@ -45,6 +46,24 @@ def test_an_ill_home_is_found_out_and_mended(tmp_path):
     assert not left.exists() and store.get(run.id).status == "failed" and (tmp_path / "mlflow.db").is_file()
     code, levels, _ = found(tmp_path)
     assert code == 0 and {what for what, level in levels if level != "ok"} <= {"rendering"}
+
+
+def test_the_folder_of_an_import_counts_as_left_over_when_its_process_is_gone(tmp_path):
+    """However long it takes: an export of terabytes leaves its folder untouched for hours."""
+    store = open_store(tmp_path)
+    code = (
+        "import pathlib, sys, time; from dreamctl.store.moving import _stage\n"
+        "with _stage(pathlib.Path(sys.argv[1])): print('locked', flush=True), time.sleep(100)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "locked\n"
+    (stage,) = tmp_path.glob(".moving-*")
+    os.utime(stage, (0, 0))
+    told = [finding.text for finding in doctor._home(store, "")]
+    process.kill()
+    process.wait()
+    assert not any("was killed" in text for text in told)
+    assert any("was killed" in finding.text for finding in doctor._home(store, ""))
 
 
 @pytest.mark.parametrize("damage", ["page", "newer", "none"])

@@ -238,6 +238,22 @@ def test_a_run_that_is_at_work_is_exported_with_a_checkpoint(tmp_path, monkeypat
     assert len(said) == (0 if linked else 2) and not list(store.home.glob(".moving-*"))
 
 
+def test_a_home_that_can_only_be_read_is_imported(origin, tmp_path):
+    """Nothing can be made beside its database, as SQLite would."""
+    store, run = origin
+    home = shutil.copytree(store.home, tmp_path / "home")
+    for left in home.glob("dreamctl.db-*"):
+        left.unlink()
+    if subprocess.run(["chattr", "-R", "+i", str(home)], capture_output=True).returncode:
+        pytest.skip("no file may be made immutable here")
+    try:
+        there = open_store(tmp_path / "there")
+        assert len(import_(there, home, print, quiet)) == 3
+        assert known(there, run) == known(store, run)
+    finally:
+        subprocess.run(["chattr", "-R", "-i", str(home)], check=True)
+
+
 def test_notes_and_tags_stay_when_a_run_is_updated(tmp_path):
     there, here = open_store(tmp_path / "there"), open_store(tmp_path / "here")
     noted, plain = (submit(there, spec(seed)) for seed in range(2))
