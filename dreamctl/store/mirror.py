@@ -185,20 +185,18 @@ class Mirror:
         from mlflow.entities import Param
 
         identifier = experiment(client, self.store, run.task)
-        for left in client.search_runs([identifier], f"tags.`dreamctl.run` = '{run.id}'"):
-            return left.info.run_id
-        created = client.create_run(
-            identifier,
-            start_time=round(1000 * (run.started_at or run.created_at)),
-            tags=pages.of_run(run),
-            run_name=run.name,
-        )
+        found = client.search_runs([identifier], f"tags.`dreamctl.run` = '{run.id}'")
+        if not found:
+            start = round(1000 * (run.started_at or run.created_at))
+            found = [client.create_run(identifier, start_time=start, tags=pages.of_run(run), run_name=run.name)]
+        there = found[0]
         # the UI keeps the order: identity first, then differences from the preset, then the other fields
         params = {"task": run.task, "seed": run.seed, "preset": run.preset} | pages.from_preset(run) | run.config
-        client.log_batch(created.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        if not there.data.params:
+            client.log_batch(there.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         if run.git_diff:
-            client.log_text(created.info.run_id, run.git_diff, "code.diff")
-        return created.info.run_id
+            client.log_text(there.info.run_id, run.git_diff, "code.diff")
+        return there.info.run_id
 
     def _metrics(self, client: Any, run: Run, there: str, done: dict[str, str]) -> int:
         """Send the points after each metric's last copied step, in batches; returns how many."""

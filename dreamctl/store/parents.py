@@ -35,9 +35,12 @@ class Parents:
         if there is None or not exists(client, there):
             tags = {"mlflow.runName": sweep.name, "mlflow.source.name": "dreamctl", "dreamctl.sweep": sweep.id}
             place = experiment(client, self.store, pages.SWEEPS)
-            there = client.create_run(place, round(1000 * sweep.created_at), tags, sweep.name).info.run_id
-            self.store.note_mlflow(sweep.id, there)
+            found = client.search_runs([place], f"tags.`dreamctl.sweep` = '{sweep.id}'")  # of a mirror that was killed
+            if not found:
+                found = [client.create_run(place, round(1000 * sweep.created_at), tags, sweep.name)]
+            there = found[0].info.run_id
             client.log_dict(there, sweep.spec, "sweep.json")
+            self.store.note_mlflow(sweep.id, there)
         logged = client.get_run(there).data.tags
         for path, changed in drawn.items():
             if logged.get(f"figure.{path.name}") != repr(changed):

@@ -233,3 +233,30 @@ def test_mlflow_can_be_switched_off_for_a_while(tmp_path):
     assert "switched off" in {row["what"]: row["text"] for row in json.loads(doctor.stdout)}["MLflow"]
     assert not (tmp_path / "mlflow.db").exists()
     assert "1 run and" in cli("sync", home=tmp_path).stderr
+
+
+@pytest.mark.parametrize("where", ["log_batch", "mark_mirrored", "note_mlflow", "log_dict"])
+def test_a_mirror_that_is_killed_between_two_steps_leaves_nothing_half(tmp_path, monkeypatch, where):
+    """After a run or a sweep was made in MLflow, before its parameters, its plan or its id are on record."""
+    from dreamctl.store.mirror import Mirror
+    from dreamctl.store.tracking import open_client
+
+    store = open_store(tmp_path)
+    run = submit(store, spec())
+    sweep = store.open_sweep("mine", {"parts": []}, 1)
+    store.enroll(sweep.id, [run.id])
+    client = open_client(store)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client if where.startswith("log") else store, where, killed)
+        with pytest.raises(KeyboardInterrupt):
+            Mirror(store, draw)._pass(client)
+    assert Mirror(store, draw)._pass(client).failed == 0
+    experiments = {e.name: e.experiment_id for e in client.search_experiments()}
+    (parent,), (child,) = (client.search_runs([experiments[name]]) for name in ("sweeps", run.task))
+    assert child.data.params.items() >= {"task": run.task, "seed": "0", "horizon": str(run.config["horizon"])}.items()
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id == store.find_sweep("mine").mlflow_run
+    assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["sweep.json"]
