@@ -18,9 +18,10 @@ from dreamctl.errors import DreamctlError
 from dreamctl.jobs import estimate
 from dreamctl.jobs.slots import gpus
 from dreamctl.jobs.spec import RunSpec
-from dreamctl.store import Store, open_store, tracking
+from dreamctl.store import Store, open_store, paths, tracking
 from dreamctl.store.models import HEAD
 from dreamctl.store.moving import STAGE, abandoned
+from dreamctl.store.sweeps import REMOVING
 from dreamctl.wording import counted
 
 _LATE = 60.0  # seconds without a heartbeat
@@ -88,16 +89,22 @@ def _home(store: Store, suffix: str) -> Iterator[Finding]:
     level = "ok" if free > needed + _ROOM else "error" if free < _ROOM // 8 else "warning"
     yield Finding("home", level, f"{store.home}: {room}", "" if level == "ok" else f"df -h {store.home}")
     stages = (path for path in store.home.glob(f"{STAGE}*") if time.time() - path.stat().st_mtime > _OLD)
-    left = [path for path in stages if abandoned(path)]
+    left = [*(path for path in stages if abandoned(path)), *store.home.glob(f"{REMOVING}*")]
     if left:
         names = " ".join(str(path) for path in left)
         yield Finding(
             "home",
             "warning",
-            f"{counted(len(left), 'folder')} of an import or export that was killed",
+            f"{counted(len(left), 'folder')} of an import, export or removal that was killed",
             f"rm -r {names}",
             lambda: [*map(shutil.rmtree, left)],
         )
+    known = {row.id for row in store.rows(["id"])}
+    stray = [path for path in store.home.iterdir() if paths.is_id(path.name) and path.name not in known]
+    if stray:  # not deleted: perhaps DREAMCTL_DB names another database today
+        told = f"{counted(len(stray), 'folder')} of no run in the database"
+        names = " ".join(str(path) for path in stray[:5])
+        yield Finding("home", "warning", told, f"du -sh {names}  # and rm -r, if you need nothing in them")
 
 
 def _cell(task: str, seed: int, config: dict, preset: str) -> RunSpec:

@@ -11,9 +11,14 @@ from dreamctl.errors import BadRecord
 _ID = re.compile(r"[0-9a-f]{8}")
 
 
+def is_id(text: str) -> bool:
+    """Whether a text has the form of an id."""
+    return _ID.fullmatch(text) is not None
+
+
 def checked_id(identifier: object) -> str:
     """The id of a run or a sweep, 8 hex digits. Raises `BadRecord` for anything else."""
-    if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
+    if not isinstance(identifier, str) or not is_id(identifier):
         raise BadRecord(
             f"{str(identifier)[:80]!r} is no id: the run database was changed from outside; nothing was touched"
         )

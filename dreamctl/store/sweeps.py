@@ -11,13 +11,14 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from dreamctl.errors import BadInput, BadRecord, StaleAttempt, UnknownRun
+from dreamctl.errors import BadInput, BadRecord, HomeError, StaleAttempt, UnknownRun
 from dreamctl.store import paths, processes
 from dreamctl.store.models import Run, Sweep, SweepRun
 from dreamctl.store.queries import Queries, left_out
@@ -25,6 +26,7 @@ from dreamctl.store.queries import Queries, left_out
 LEASE = 60.0  # seconds without a heartbeat after which a worker that cannot be seen from here counts as silent
 _LATE = 10.0  # seconds without a heartbeat after which a worker is checked; it should send one every second
 _AGAIN = 5.0  # seconds for which it must stay silent to count as dead: clocks jump, machines wake up
+REMOVING = ".removing-"  # prefix of a removed run's folder
 _TAIL = 20  # last lines of a dead worker's log to keep
 
 
@@ -247,17 +249,21 @@ class SweepQueue(Queries):
     def remove(self, run_id: str) -> None:
         """Delete a run that is not running, and its folder; if that is a symbolic link, only the link.
 
-        Raises `BadInput` for a running run, `BadRecord` for an invalid id.
+        Raises `BadInput` for a running run, `UnknownRun`, `BadRecord` for an invalid id, `HomeError` if files stay.
         """
         folder = self.home / paths.checked_id(run_id)
         idle = (Run.id == run_id, Run.status != "running")
         with self._write() as session:
             if session.scalar(delete(Run).where(*idle).returning(Run.id)) is None:
-                raise BadInput(f"run {run_id} is running: stop it first")
+                raise BadInput(f"run {self.get(run_id).name} is running: stop it first")
         if folder.is_symlink():
             folder.unlink()
-        else:
+        elif folder.exists():
+            with suppress(OSError):  # so that doctor knows what it is if we are killed
+                folder = folder.rename(self.home / f"{REMOVING}{run_id}")
             shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                raise HomeError(f"run {run_id} is removed, but not all of its files: delete {folder} yourself")
 
     def remove_sweep(self, sweep_id: str) -> None:
         """Delete a sweep, but not its runs."""

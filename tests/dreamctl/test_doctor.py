@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from dreamctl.errors import HomeError
 from dreamctl.jobs import doctor
 from dreamctl.jobs.launch import submit
 from dreamctl.store import open_store
@@ -64,6 +65,29 @@ def test_the_folder_of_an_import_counts_as_left_over_when_its_process_is_gone(tm
     process.wait()
     assert not any("was killed" in text for text in told)
     assert any("was killed" in finding.text for finding in doctor._home(store, ""))
+
+
+def test_files_of_a_removed_run_that_stay_are_told_and_deleted_later(tmp_path):
+    """Some cannot be deleted; a kill between the row and the folder leaves one that only its owner can judge."""
+    store = open_store(tmp_path)
+    run, other = submit(store, spec()), submit(store, spec())
+    kept = store.file(run.id, "config.json")
+    if subprocess.run(["chattr", "+i", str(kept)], capture_output=True).returncode:
+        pytest.skip("no file may be made immutable here")
+    try:
+        with pytest.raises(HomeError, match="not all of its files"):
+            store.remove(run.id)
+        (left,) = tmp_path.glob(".removing-*")
+    finally:
+        subprocess.run(["chattr", "-R", "-i", str(tmp_path)], check=True)
+    store.folder("0123abcd").mkdir()
+    findings = list(doctor._home(store, ""))
+    for finding in findings:
+        if finding.fix:
+            finding.fix()
+    assert not left.exists() and store.folder("0123abcd").is_dir() and store.folder(other.id).is_dir()
+    assert any("of no run" in finding.text and "0123abcd" in finding.mend for finding in findings)
+    assert not any(other.id in finding.mend for finding in findings)
 
 
 @pytest.mark.parametrize("damage", ["page", "newer", "none"])

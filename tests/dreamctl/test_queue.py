@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from agent.patience import patiently
-from dreamctl.errors import BadInput, StaleAttempt
+from dreamctl.errors import BadInput, StaleAttempt, UnknownRun
 from dreamctl.jobs import files, worker
 from dreamctl.jobs import scheduler as scheduler_module
 from dreamctl.jobs import slots as slots_module
@@ -371,6 +371,8 @@ def test_removing_refuses_running_runs(store, sweep):
         store.remove(run.id)
     store.finish(run.id, 1, "stopped")
     store.remove(run.id)
+    with pytest.raises(UnknownRun, match="not stored any more"):
+        store.remove(run.id)
     assert len(store.members(sweep.id)) == 2
     store.remove_sweep(sweep.id)
     assert store.sweeps() == [] and len(store.runs()) == 2
