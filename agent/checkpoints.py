@@ -12,8 +12,9 @@ from agent import files
 from agent.config import Config, ConfigError
 
 _FORMAT = 1
-_PARTS = {"task": str, "config": dict, "seed": int, "agent": dict, "episodes": int} | {
-    **{"updates": int, "evaluated": int, "sums": dict, "summed": int}
+_PARTS = {  # what is in every checkpoint
+    **{"task": str, "config": dict, "seed": int, "agent": dict, "episodes": int},
+    **{"updates": int, "evaluated": int, "sums": dict, "summed": int},
 }
 
 

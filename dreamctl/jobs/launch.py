@@ -41,7 +41,6 @@ def submit(store: Store, spec: RunSpec) -> Run:
         packages=sources(spec.task),
         parent=spec.parent,
     )
-    store.workplace(run.id)
     _write_config(store, run)
     if spec.parent:
         try:
@@ -109,6 +108,7 @@ def spawn(
 
 def _write_config(store: Store, run: Run) -> None:
     content = {"task": run.task, "seed": run.seed, "preset": run.preset, "config": run.config}
+    store.workplace(run.id)
     store.file(run.id, "config.json").write_text(json.dumps(content, indent=2) + "\n")
     store.record_artifact(run.id, path="config.json", kind="config")
 

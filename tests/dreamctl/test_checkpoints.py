@@ -111,6 +111,7 @@ def test_a_run_whose_files_are_away_is_not_trained_from_the_start(extended, tmp_
     store, run = extended
     before, place = files_of(store, run), store.folder(run.id) / away
     place.rename(tmp_path / "elsewhere")
+    launch.resume(store, run.id, ["steps=280"])
     ended = worker.work(store, run.id, "cpu")
     assert ended.status == "failed" and f"none of the {away or 'checkpoints'}" in ended.reason, ended.reason
     assert len(store.checkpoints(run.id)) == len(before)
