@@ -3,7 +3,9 @@
 import os
 import signal
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs, and all they start, ignore it
+# a script's background jobs, and all they start, ignore the one, what runs under nohup the other
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 # The longest files, so that with `make test JOBS=2` no job is left alone with one of them at the end.
