@@ -15,5 +15,6 @@ def test_every_mutant_names_tests_that_exist_and_is_a_change_that_runs():
             file, _, function = re.sub(r"\[.*", "", test).partition("::")
             assert f"def {function}" in (ROOT / file).read_text(), (name, test)
         text = patched(mutant)
-        if text is not None and Path(mutant["file"]).suffix == ".py":
+        assert text is not None, f"{name} does not apply: write it anew against what the code has become"
+        if Path(mutant["file"]).suffix == ".py":
             compile(text, mutant["file"], "exec")
