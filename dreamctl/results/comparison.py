@@ -108,7 +108,7 @@ def compare(
     groups = _grouped(finals.values(), by, within)
     if not groups:
         raise BadInput(
-            "none of these runs has been evaluated" + (f" and has reached {at} environment steps" if at else "")
+            "none of these runs has been evaluated" + (f" and has reached {at:,} environment steps" if at else "")
         )
     known = {}
     if against == PUBLISHED:

@@ -185,7 +185,7 @@ def test_where_narrows_every_command_that_reads(store, runs):
         ({"within": ("horizon",)}, "--by and --within both name horizon"),
         ({"by": ("method",), "within": ("horizn",)}, "did you mean 'horizon'"),
         ({"by": ("method",), "within": ("horizon",), "against": "published"}, "leave out --within"),
-        ({"at": 1000}, "has been evaluated and has reached 1000 environment steps"),
+        ({"at": 1000}, "has been evaluated and has reached 1,000 environment steps"),
     ],
 )
 def test_bad_input(store, runs, changes, message):
