@@ -10,6 +10,7 @@ import torch
 
 from agent import files
 from agent.config import Config, ConfigError
+from agent.dreamer import Dreamer
 
 _FORMAT = 1
 _PARTS = {  # what is in every checkpoint
@@ -53,3 +54,12 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
         raise CheckpointError(f"checkpoint {path} cannot be used: {error}") from error
     except Exception as error:  # what torch raises for damaged files is not documented
         raise CheckpointError(f"checkpoint {path} is damaged ({type(error).__name__})") from error
+
+
+def fit(agent: Dreamer, state: dict[str, Any], path: Path) -> None:
+    """Give an agent the `state` that was in the checkpoint `path`; `CheckpointError` if it is not for its config."""
+    try:
+        agent.load_state_dict(state)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        wrong = f"its parameters do not fit its config ({type(error).__name__})"
+        raise CheckpointError(f"checkpoint {path} cannot be used: {wrong}") from error

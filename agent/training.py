@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from agent.environment import Environment
 from agent.patience import patiently
 from agent.rendering import choose_by_trial
 from agent.replay import Episode, Replay
-from agent.rollout import Assessment, assess, evaluation_episode, play, random_actor, training_episode
+from agent.rollout import Assessment, assess, play, random_actor, training_episode
 from agent.world_model import Batch
 
 
@@ -270,7 +270,7 @@ class Run:
             if theirs[name] != mine[name]:
                 raise checkpoints.CheckpointError(f"checkpoint {path} belongs to another run: its {name} differs")
         self.replay.load(content["episodes"], content.get("digests", ()), self.seed_episode)
-        _load(self.agent, content["agent"], path)
+        checkpoints.fit(self.agent, content["agent"], path)
         self.updates, self.evaluated = content["updates"], content["evaluated"]
         self.sums, self.summed = content["sums"], content["summed"]
         self.saved = self.env_steps, self.updates
@@ -323,51 +323,3 @@ class Run:
         for name in (name for name in values if name not in finite):
             at = f"{self.updates} updates, {self.env_steps} env steps"
             raise FloatingPointError(f"{name} is {values[name]} after {at}")
-
-
-def evaluate(
-    checkpoint: Path,
-    task: str,
-    episodes: int,
-    seed: int,
-    device: str = "cpu",
-    video: bool = False,
-    progress: Callable[[int, float], None] | None = None,
-) -> tuple[list[float], np.ndarray | None]:
-    """Score a checkpoint of a run of `task` on `episodes` fresh episodes without noise.
-
-    Returns the returns and, with `video`, the first episode's images [T + 1, S, S, 3] uint8. `progress` is called
-    with each episode's index and return. Raises `CheckpointError`.
-    """
-    agent, environment = load(checkpoint, task, device)
-    returns, images = [], None
-    for index in range(episodes):
-        episode = evaluation_episode(agent, environment, seed, index)
-        returns.append(episode.score)
-        images = episode.images if video and index == 0 else images
-        if progress:
-            progress(index, episode.score)
-    return returns, images
-
-
-def load(checkpoint: Path, task: str, device: str = "cpu") -> tuple[Dreamer, Environment]:
-    """The agent of a checkpoint and the environment that it was trained in. Raises `CheckpointError`.
-
-    task: of its run. The file is not asked for it: it would name the code of an environment that is then imported.
-    """
-    choose_by_trial(device, 1)
-    content: dict[str, Any] = checkpoints.load(checkpoint, device)
-    if content["task"] != task:
-        raise checkpoints.CheckpointError(f"checkpoint {checkpoint} belongs to another run: its task differs")
-    environment = Environment(tasks.get(task), content["config"])
-    agent = Dreamer(content["config"], environment.action_size, content["seed"], device)
-    _load(agent, content["agent"], checkpoint)
-    return agent, environment
-
-
-def _load(agent: Dreamer, state: dict[str, Any], path: Path) -> None:
-    try:
-        agent.load_state_dict(state)
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        wrong = f"its parameters do not fit its config ({type(error).__name__})"
-        raise checkpoints.CheckpointError(f"checkpoint {path} cannot be used: {wrong}") from error

@@ -201,14 +201,14 @@ class Home:
 
         Raises `UnknownRun`, and `BadInput` if the checkpoint is missing or damaged.
         """
-        from agent import training
+        from agent import trained
         from agent.checkpoints import CheckpointError
         from dreamctl.jobs import files
 
         found = self._store.find(run)
         chosen = files.choose(self._store, found, checkpoint)
         try:
-            return Agent(*training.load(self._store.file(found.id, chosen.path), found.task, device))
+            return Agent(*trained.load(self._store.file(found.id, chosen.path), found.task, device))
         except CheckpointError as error:
             raise BadInput(str(error)) from error
 

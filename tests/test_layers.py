@@ -35,6 +35,7 @@ AGENT = [
     "agent.rollout",
     "agent.collector",
     "agent.checkpoints",
+    "agent.trained",
     "agent.training",
 ]
 FLOORS = {

@@ -27,14 +27,14 @@ def evaluate(
     `progress` is called with each episode's index and return. Raises `BadInput` for a corrupt checkpoint, and for a
     video of a recorded run.
     """
-    from agent import training
+    from agent import trained
     from agent.checkpoints import CheckpointError
 
     if video and store.read_only:
         raise BadInput("the recorded runs are only read, so there is no place for a video: leave --video away")
     file = store.file(run.id, checkpoint.path)
     try:
-        returns, images = training.evaluate(file, run.task, episodes, seed, device, video, progress)
+        returns, images = trained.evaluate(file, run.task, episodes, seed, device, video, progress)
     except CheckpointError as error:
         raise BadInput(str(error)) from error
     path = None

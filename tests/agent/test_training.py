@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from agent import checkpoints, dreamer, tasks, training
+from agent import checkpoints, dreamer, tasks, trained, training
 from agent.config import INHERITED, METHODS, OBJECTIVES, make
 from agent.environment import Environment
 from tests.agent.conftest import DEVICES
@@ -158,10 +158,8 @@ def test_every_method_with_every_objective(tmp_path, method, objective, device):
     assert {name for name, _ in once.values} >= {"train/return", "eval/return", "model/kl", "model/reward_loss"}
     agent = dreamer.Dreamer(config, 1, 0, device)
     agent.load_state_dict(checkpoints.load(once.files[-1], device)["agent"])
-    played = training.evaluation_episode(agent, Environment(tasks.get(TASK), config), 9, 0)
-    assert (
-        training.evaluate(once.files[-1], TASK, 1, 9, device)[0] == [pytest.approx(played.score)] and played.score > 1
-    )
+    played = trained.evaluation_episode(agent, Environment(tasks.get(TASK), config), 9, 0)
+    assert trained.evaluate(once.files[-1], TASK, 1, 9, device)[0] == [pytest.approx(played.score)] and played.score > 1
     assert train(tmp_path / "twice", first, None, config, device) == "stopped"
     assert train(tmp_path / "twice", second, first.files[-1], config, device) == "finished"
     assert first.evaluations.keys() | second.evaluations.keys() == once.evaluations.keys()
@@ -272,9 +270,9 @@ def test_damaged_and_absent_checkpoints_are_named(whole, tmp_path):
     damaged = tmp_path / "x.pt"
     damaged.write_bytes(whole.files[-1].read_bytes()[:1000])
     with pytest.raises(checkpoints.CheckpointError, match="x.pt is damaged"):
-        training.evaluate(damaged, TASK, 1, 0)
+        trained.evaluate(damaged, TASK, 1, 0)
     with pytest.raises(checkpoints.CheckpointError, match="no checkpoint"):
-        training.evaluate(tmp_path / "none.pt", TASK, 1, 0)
+        trained.evaluate(tmp_path / "none.pt", TASK, 1, 0)
 
 
 FOREIGN = {
@@ -300,7 +298,7 @@ def test_a_foreign_checkpoint_is_refused_by_name_and_runs_no_code(whole, tmp_pat
     torch.save(content, tmp_path / "x.pt")
     shutil.copytree(whole.files[0].parents[1] / "episodes", tmp_path / "episodes")
     for use in (
-        lambda: training.evaluate(tmp_path / "x.pt", TASK, 1, 0),
+        lambda: trained.evaluate(tmp_path / "x.pt", TASK, 1, 0),
         lambda: train(tmp_path, Recorder(), tmp_path / "x.pt", dataclasses.replace(CONFIG, steps=280)),
     ):
         with pytest.raises(checkpoints.CheckpointError, match=r"x.pt (cannot be used|belongs to another run)"):
@@ -310,11 +308,11 @@ def test_a_foreign_checkpoint_is_refused_by_name_and_runs_no_code(whole, tmp_pat
 
 def test_evaluation_of_a_checkpoint_is_repeatable(whole):
     seen = []
-    returns, video = training.evaluate(
+    returns, video = trained.evaluate(
         whole.files[-1], TASK, 2, 9, video=True, progress=lambda i, r: seen.append((i, r))
     )
     assert seen == list(enumerate(returns)) and video.shape == (CONFIG.decisions + 1, 32, 32, 3)
-    assert training.evaluate(whole.files[-1], TASK, 2, 9) == (returns, None)
+    assert trained.evaluate(whole.files[-1], TASK, 2, 9) == (returns, None)
 
 
 def test_a_loss_that_is_not_finite_fails_the_run(tmp_path):
