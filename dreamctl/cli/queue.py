@@ -123,7 +123,10 @@ def retry(what: Several = None, where: Where = None, json: Json = False, home: H
 
 
 def stop(what: Several = None, where: Where = None, json: Json = False, home: Home = None) -> None:
-    """Stop runs, or sweeps with their schedulers. Runs end after their current update, with checkpoints."""
+    """Stop runs, or sweeps with their schedulers.
+
+    Runs end after their current update, with checkpoints; queued runs leave the queue.
+    """
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
     from dreamctl.store.choose import choose
@@ -141,14 +144,19 @@ def stop(what: Several = None, where: Where = None, json: Json = False, home: Ho
         )
     theirs = {run.id for sweep in sweeps for run in store.members(sweep.id, light=True)}
     single = [run for run in runs if run.id not in theirs]
-    if single and not any(run.status == "running" for run in single):
+    withdrawn = store.withdraw([run.id for run in single])
+    # read again: one that was queued may have been claimed meanwhile
+    at_work = {run.id for run in single if store.get(run.id).status == "running"}
+    if single and not withdrawn and not at_work:
         many = f"none of {len(single)} runs is running" if len(single) > 1 else f"{single[0].status}, not running"
         raise BadInput(many if len(single) > 1 else f"run {single[0].name} is {many}")
     for run in single:
-        if run.status == "running":
+        if run.id in withdrawn:
+            say(f"{run.name} left the queue; put it back with: dreamctl retry {run.name}{home_option(home)}")
+        elif run.id in at_work:
             store.request_stop(run.id)
-            stopped.append(run)
             say(f"asked {run.name} to stop; continue with: dreamctl run --resume {run.name}{home_option(home)}")
+    stopped += [run for run in single if run.id in withdrawn | at_work]
     if json:
         print_json(_listed(stopped))
 

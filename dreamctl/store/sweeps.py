@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, case, delete, func, or_, select, update
+from sqlalchemy import Engine, case, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput, BadRecord, HomeError, StaleAttempt, UnknownRun
@@ -129,6 +129,13 @@ class SweepQueue(Queries):
         with self._write() as session:
             values = {"status": "queued", "reason": None, "finished_at": None, "deaths": 0, "log_tail": None}
             return session.execute(update(Run).where(waiting).values(**values)).rowcount  # type: ignore[attr-defined]
+
+    def withdraw(self, run_ids: Sequence[str]) -> set[str]:
+        """Take queued runs out of the queues of their sweeps: they count as stopped. Returns their ids."""
+        waiting = (Run.id.in_(run_ids), Run.status == "queued", exists().where(SweepRun.run_id == Run.id))
+        values = {"status": "stopped", "finished_at": time.time()}
+        with self._write() as session:
+            return set(session.scalars(update(Run).where(*waiting).values(**values).returning(Run.id)))
 
     def claim_next(self, sweep_id: str, device: str, job: str | None = None) -> Run | None:
         """Claim the first queued run of a sweep for a worker of this scheduler; None if none is queued.

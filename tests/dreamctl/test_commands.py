@@ -154,6 +154,9 @@ def test_several_runs_are_stopped_retried_and_removed_by_name_or_by_what_they_ar
     assert [run["name"] for run in json.loads(done.stdout)] == [FAILED] and store.find(FAILED).status == "queued"
     assert "no run of mine has failed" in typed("retry", "mine", home=home).stderr
     assert "is finished, not running" in typed("stop", FINISHED, home=home).stderr
+    held = typed("stop", QUEUED, FINISHED, "--json", home=home)
+    assert [run["name"] for run in json.loads(held.stdout)] == [QUEUED] and store.find(QUEUED).status == "stopped"
+    assert f"put it back with: dreamctl retry {QUEUED}" in held.stderr
     store.claim(store.find(FAILED).id, "cpu")
     stopped = typed("stop", FAILED, FINISHED, "--json", home=home)
     assert [run["name"] for run in json.loads(stopped.stdout)] == [FAILED]

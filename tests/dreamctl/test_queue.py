@@ -121,6 +121,17 @@ def test_a_paused_sweep_gives_no_runs(store, sweep):
     assert store.claim_next(sweep.id, "cpu").seed == 0
 
 
+def test_a_queued_run_can_be_held_back(store, sweep):
+    running = store.claim_next(sweep.id, "cpu")
+    alone = submit(store, spec(seed=9))  # in no queue: its worker is about to start
+    queued = store.members(sweep.id, status="queued")
+    assert store.withdraw([running.id, alone.id, queued[0].id]) == {queued[0].id}
+    assert [store.get(run.id).status for run in (running, alone, queued[0])] == ["running", "queued", "stopped"]
+    assert [store.claim_next(sweep.id, "cpu").seed, store.claim_next(sweep.id, "cpu")] == [2, None]
+    store.requeue([queued[0].id])
+    assert store.claim_next(sweep.id, "cpu").seed == 1
+
+
 def test_stopping_a_sweep_reaches_what_is_at_work_and_nothing_more_is_claimed(store, sweep):
     run = store.claim_next(sweep.id, "cpu")
     assert [r.id for r in store.stop_sweep(sweep.id)] == [run.id]
