@@ -12,7 +12,7 @@ def eval_(
     run: RunRef,
     checkpoint: Annotated[str, typer.Option(help="latest, best or its environment steps.")] = "latest",
     episodes: Annotated[int, typer.Option(min=1, metavar="N", help="Episodes to play.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of the episodes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Seed of the episodes.")] = 0,
     video: Annotated[bool, typer.Option("--video", help="Save the first episode as a GIF.")] = False,
     device: Device = None,
     json: Json = False,

@@ -17,6 +17,8 @@ from dreamctl.jobs.reading import read_yaml, table
 from dreamctl.store import Run
 from dreamctl.store.identity import NAME, digest
 
+_LARGEST_SEED = 2**31 - 1  # what a database's whole numbers hold
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -54,8 +56,8 @@ def parse(
 
     Raises `BadInput`.
     """
-    if not 0 <= seed < 2**32:
-        raise BadInput(f"seed must be between 0 and 4294967295, not {seed}")
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise BadInput(f"seed must be between 0 and {_LARGEST_SEED}, not {seed}")
     if name is not None:
         check_name(name)
     try:

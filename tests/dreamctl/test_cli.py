@@ -78,6 +78,7 @@ BAD = [
     (["run", "walker_walk", "--set", "model_lr=fast"], "model_lr must be a number"),
     (["run", "walker_walk", "--set", "horizon"], "--set takes key=value"),
     (["run", "walker_walk", "--seed", "-1"], "seed must be between"),
+    (["run", "walker_walk", "--seed", "2147483648"], "seed must be between"),
     (["run", "walker_walk", "--seed", "x"], "--seed"),
     (["run", "walker_walk", "--name", "a/b"], "cannot name a run"),
     (["run", "walker_walk", "--device", "cuda:7"], "device 'cuda:7' asked for"),
