@@ -17,7 +17,8 @@ _ENOUGH = 20  # how many of the newest runs a rate is taken from
 @dataclass(frozen=True)
 class Estimate:
     """device_hours: for all cells one after the other; disk: bytes; both None if no stored run is like the cells.
-    memory: bytes of replay of the largest cell; source: the runs that the estimate is based on."""
+    memory: bytes of replay of the largest cell; source: the runs that the estimate is based on, and what none of them
+    is like, so that the estimate may be off by several times."""
 
     device_hours: float | None
     disk: int | None
@@ -32,17 +33,20 @@ def estimate(store: Store, cells: Sequence[RunSpec]) -> Estimate:
     kinds: dict[tuple[Any, ...], list[RunSpec]] = {}
     for cell in cells:
         kinds.setdefault(tuple(_traits(cell.preset, cell.config.to_dict()).values()), []).append(cell)
-    hours, disk, sources = 0.0, 0.0, set()
+    hours, disk = 0.0, 0.0
+    sources: dict[str, dict[str, None]] = {}  # the runs measured on, and what none of them has
     for of_kind in kinds.values():
-        like, name = _alike(stored, of_kind[0])
+        like, name, lacking = _alike(stored, of_kind[0])
         rates = [rate for run in like if (rate := _rate(store, run))]
         if not rates:
             return Estimate(None, None, memory, "no stored run is similar, so the rate is unknown")
         steps = sum(cell.config.steps for cell in of_kind)
         hours += steps / statistics.median(rates) / 3600
         disk += steps * statistics.median(_bytes(store, run) / run.env_steps for run in like)
-        sources.add(f"{counted(len(like), f'{name} run')} on {', '.join(sorted({run.device or '?' for run in like}))}")
-    return Estimate(hours, round(disk), memory, "; ".join(sorted(sources)))
+        devices = ", ".join(sorted({run.device or "?" for run in like}))
+        sources.setdefault(f"{counted(len(like), f'{name} run')} on {devices}", {}).update(lacking)
+    told = [f"{runs}, none with {' or '.join(lacks)}" if lacks else runs for runs, lacks in sorted(sources.items())]
+    return Estimate(hours, round(disk), memory, "; ".join(told))
 
 
 def replay_bytes(cell: RunSpec) -> int:
@@ -52,14 +56,15 @@ def replay_bytes(cell: RunSpec) -> int:
     return episodes * (config.decisions + 1) * config.image_size**2 * 3
 
 
-def _alike(stored: Sequence[Run], cell: RunSpec) -> tuple[list[Run], str]:
-    """The newest runs that share the most leading `_traits` with a cell, and a name for them."""
+def _alike(stored: Sequence[Run], cell: RunSpec) -> tuple[list[Run], str, dict[str, None]]:
+    """The newest runs that share the most leading `_traits` with a cell, a name for them, the first trait they lack."""
     mine = _traits(cell.preset, cell.config.to_dict())
     for names in (list(mine)[:count] for count in range(len(mine), 0, -1)):
         like = [run for run in stored if all(_traits(run.preset, run.config)[name] == mine[name] for name in names)]
         if like:
-            return like[-_ENOUGH:], "/".join(str(mine[name]) for name in names[:3])
-    return [], ""
+            lacking = {f"{name}={mine[name]}": None for name in list(mine)[len(names) :][:1]}
+            return like[-_ENOUGH:], "/".join(str(mine[name]) for name in names[:3]), lacking
+    return [], "", {}
 
 
 def _traits(preset: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,16 @@ def test_the_cost_of_a_cell_is_that_of_the_runs_most_like_it(store, settings, ra
     assert estimate(store, cells).device_hours == pytest.approx(2 * 36_000 / rate / 3600)
 
 
+def test_it_says_what_it_has_not_measured(store):
+    def source(*settings):
+        return estimate(store, [parse("cheetah_run", 0, "smoke", [*each]) for each in settings]).source
+
+    assert source(["horizon=5"]) == "1 smoke/dreamer/reconstruction run on cpu"
+    unlike = source(["horizon=7"], ["horizon=9"], ["method=no_value"], ["method=no_value", "horizon=9"])
+    assert "2 smoke/dreamer/reconstruction runs on cpu, none with horizon=7 or horizon=9" in unlike
+    assert "4 smoke runs on cpu, none with method=no_value" in unlike and unlike.count("no_value") == 1
+
+
 def test_costs_of_different_cells_add_up(store):
     cells = [parse("cheetah_run", 0, "smoke", [f"horizon={h}", "steps=36000"]) for h in (5, 20)]
     assert estimate(store, cells).device_hours == pytest.approx(0.1 + 0.2)
