@@ -144,9 +144,10 @@ def stop(what: Several = None, where: Where = None, json: Json = False, home: Ho
         )
     theirs = {run.id for sweep in sweeps for run in store.members(sweep.id, light=True)}
     single = [run for run in runs if run.id not in theirs]
-    withdrawn = store.withdraw([run.id for run in single])
+    ids = [run.id for run in single]
+    withdrawn = store.withdraw(ids)
     # read again: one that was queued may have been claimed meanwhile
-    at_work = {run.id for run in single if store.get(run.id).status == "running"}
+    at_work = {run.id for run in store.these(ids, light=True) if run.status == "running"}
     if single and not withdrawn and not at_work:
         many = f"none of {len(single)} runs is running" if len(single) > 1 else f"{single[0].status}, not running"
         raise BadInput(many if len(single) > 1 else f"run {single[0].name} is {many}")
