@@ -69,6 +69,7 @@ MAY_BE_HEAVY = {
     "dreamctl.store.migrations.versions.0007_note",
     "dreamctl.store.migrations.versions.0008_parent",
     "dreamctl.store.migrations.versions.0009_work",
+    "dreamctl.store.migrations.versions.0010_questions",
 }
 
 

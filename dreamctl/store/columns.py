@@ -141,6 +141,18 @@ class Texts(TypeDecorator[list[str]]):
         return [printable(item) for item in value]
 
 
+class Records(TypeDecorator[list[Any]]):
+    """A list of JSON objects."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> list[Any]:
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            _refuse("a list of objects", value)
+        return list(value)
+
+
 class Numbers(TypeDecorator[list[float]]):
     """A list of numbers in JSON."""
 

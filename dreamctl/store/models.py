@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dreamctl.store.columns import Choice, Line, Lines, Number, Numbers, Parent, Settings, Table, Texts, Whole
+from dreamctl.store.columns import Choice, Line, Lines, Number, Numbers, Parent, Records, Settings, Table, Texts, Whole
 
-HEAD = "0009"  # the newest migration; a test holds it to the migrations themselves
+HEAD = "0010"  # the newest migration; a test holds it to the migrations themselves
 
 STATUSES = ("queued", "running", "finished", "failed", "stopped")
 
@@ -49,6 +49,9 @@ class Run(Base):
 
     status: Mapped[str] = mapped_column(Choice(STATUSES, 10))
     reason: Mapped[str | None] = mapped_column(Lines)  # why it failed, one line
+    diverged: Mapped[bool] = mapped_column(
+        default=False, server_default=false()
+    )  # failed, and by its method: an outcome
     stop_requested: Mapped[bool] = mapped_column(default=False)
     attempt: Mapped[int] = mapped_column(default=0)  # counts the workers that took this run on
     deaths: Mapped[int] = mapped_column(default=0, server_default="0")  # workers lost since it was last put in a queue
@@ -67,6 +70,9 @@ class Run(Base):
     work_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")  # the sum over attempts
 
     device: Mapped[str | None] = mapped_column(Line(50))
+    hardware: Mapped[str | None] = mapped_column(
+        Line(100)
+    )  # the model of the GPU, or of the CPU, as its driver names it
     job: Mapped[str | None] = mapped_column(Line(200))  # of another engine: "slurm:12_0"
     host: Mapped[str | None] = mapped_column(Line(200))
     pid: Mapped[int | None]
@@ -74,6 +80,28 @@ class Run(Base):
     process_space: Mapped[str | None] = mapped_column(Line(100))  # boot and PID namespace that pid counts in
     scheduler_pid: Mapped[int | None]  # in the same space: the scheduler that claimed it, if one did
     scheduler_started: Mapped[float | None]
+    code: Mapped[str | None] = mapped_column(Line(200))  # digests of what trained it, joined by "+"; see `Attempt`
+    git_commit: Mapped[str | None] = mapped_column(Line(40))
+    git_branch: Mapped[str | None] = mapped_column(Line(200))
+    git_dirty: Mapped[bool | None]
+    git_diff: Mapped[str | None] = mapped_column(Text)  # never printed
+    packages: Mapped[dict[str, Any]]
+
+
+class Attempt(Base):
+    """What trained a run in one of its attempts, and from which environment step on."""
+
+    __tablename__ = "attempt"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    started_at: Mapped[float]
+    env_steps: Mapped[int]  # that the run had when the attempt began
+    code: Mapped[str] = mapped_column(Line(64))  # digest of the sources that train
+    device: Mapped[str | None] = mapped_column(Line(50))
+    hardware: Mapped[str | None] = mapped_column(Line(100))
+    host: Mapped[str | None] = mapped_column(Line(200))
+    job: Mapped[str | None] = mapped_column(Line(200))
     git_commit: Mapped[str | None] = mapped_column(Line(40))
     git_branch: Mapped[str | None] = mapped_column(Line(200))
     git_dirty: Mapped[bool | None]
@@ -104,6 +132,37 @@ class SweepRun(Base):
     sweep_id: Mapped[str] = mapped_column(ForeignKey("sweep.id", ondelete="CASCADE"), primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True, index=True)
     position: Mapped[int]
+
+
+class Registration(Base):
+    """A sweep's questions and the rule by which they are judged, as they stood from a time on; none is ever changed.
+
+    A sweep whose questions change gets another version; the first one is made before its first run.
+    """
+
+    __tablename__ = "registration"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweep.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)  # 1, 2, ...
+    content: Mapped[dict[str, Any]]  # questions, looks and rule, as JSON
+    created_at: Mapped[float]
+    runs: Mapped[int]  # of the sweep that had been evaluated by then
+    code: Mapped[str | None] = mapped_column(Line(64))
+    git_commit: Mapped[str | None] = mapped_column(Line(40))
+    git_dirty: Mapped[bool | None]
+
+
+class Look(Base):
+    """The answers of a sweep's questions when its runs of so many seeds had ended; written once."""
+
+    __tablename__ = "look"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweep.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)  # 0, 1, ...
+    seeds: Mapped[int]  # of each cell of a question that was open
+    version: Mapped[int]  # of the registration that it was judged by
+    judged_at: Mapped[float]
+    answers: Mapped[list[Any]] = mapped_column(Records)  # one object per question
 
 
 class Scalar(Base):

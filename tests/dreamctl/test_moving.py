@@ -23,7 +23,7 @@ from dreamctl.store import open_store
 from dreamctl.store.models import Run
 from dreamctl.store.moving import Part, export, import_
 from tests.agent.test_training import assert_same
-from tests.dreamctl.conftest import MLFLOW, cli, spec, typed
+from tests.dreamctl.conftest import MLFLOW, cli, made_older, spec, typed
 from tests.dreamctl.test_outlast import known, parameters
 
 
@@ -159,12 +159,7 @@ def test_a_home_of_an_older_schema_is_upgraded_in_a_copy(tmp_path):
     run = submit(old, spec())
     old._engine.dispose()
     with closing(sqlite3.connect(old.home / "dreamctl.db")) as raw, raw:
-        for table, column in [
-            ("sweep", "stopped"),
-            *(("run", c) for c in ("work_seconds", "parent", "note", "process_space", "job")),
-        ]:
-            raw.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        raw.execute("UPDATE alembic_version SET version_num = '0002'")
+        made_older(raw.execute, "0002")
     before = sha256((old.home / "dreamctl.db").read_bytes()).digest()
     there = open_store(tmp_path / "there")
     assert import_(there, old.home, print, quiet) == [run.id]

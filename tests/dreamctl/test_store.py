@@ -21,7 +21,7 @@ from dreamctl.store import Point, open_store, pages
 from dreamctl.store.database import RECORDED, refuse_network
 from dreamctl.store.identity import digest
 from dreamctl.store.models import HEAD, Base
-from tests.dreamctl.conftest import fresh_database, spec, typed
+from tests.dreamctl.conftest import fresh_database, made_older, spec, typed
 
 
 def test_life_cycle(store):
@@ -81,8 +81,7 @@ def test_runs_of_before_have_their_time_at_work_too(store, attempts):
     with store._engine.begin() as connection:
         values = f"attempt = {attempts}, started_at = 1e9, heartbeat_at = 1e9 + 30605, finished_at = 1e9 + 50000"
         connection.execute(text(f"UPDATE run SET {values}"))
-        connection.execute(text("ALTER TABLE run DROP COLUMN work_seconds"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+        made_older(lambda statement: connection.execute(text(statement)), "0008")
     again = open_store(store.home).get(run.id)
     assert again.work_seconds == (30_605 if attempts == 1 else pytest.approx(600))
 
@@ -236,13 +235,7 @@ def test_runs_of_an_older_sqlite_home_are_the_same_runs(tmp_path):
     older = {key: value for key, value in run.config.items() if key != "overlap"}
     with sqlite3.connect(tmp_path / "dreamctl.db") as database:
         database.execute("UPDATE run SET config = ?, digest = 'x'", [json.dumps(older)])
-        database.execute("ALTER TABLE run DROP COLUMN work_seconds")
-        database.execute("ALTER TABLE run DROP COLUMN parent")
-        database.execute("ALTER TABLE run DROP COLUMN note")
-        database.execute("ALTER TABLE run DROP COLUMN job")
-        database.execute("ALTER TABLE run DROP COLUMN process_space")
-        database.execute("ALTER TABLE sweep DROP COLUMN stopped")
-        database.execute("UPDATE alembic_version SET version_num = '0002'")
+        made_older(database.execute, "0002")
     database.close()
     assert open_store(tmp_path).get(run.id).digest == spec(3).digest
     assert open_store(tmp_path).runs()[0].config == spec(3).config.to_dict()

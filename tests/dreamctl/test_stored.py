@@ -15,8 +15,8 @@ from dreamctl.jobs import sweeps
 from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import enroll
 from dreamctl.store import Point, open_store, provenance
-from dreamctl.store.models import Base
-from tests.dreamctl.conftest import QUICK, spec, typed
+from dreamctl.store.models import Attempt, Base, Look, Registration
+from tests.dreamctl.conftest import QUICK, made_older, spec, typed
 
 ESCAPE = "\x1b[2J\x1b]0;owned\x07"
 # values that SQLite keeps in any column
@@ -55,6 +55,9 @@ def home(tmp_path_factory):
     store.mark_mirrored(run.id, {"run": "x"})
     with store._write() as session:
         session.connection().exec_driver_sql("UPDATE run SET name = 'first'")
+        session.add(Attempt(run_id=run.id, number=attempt, started_at=1.0, env_steps=0, code="3f2a", packages={}))
+        session.add(Registration(sweep_id=sweep.id, version=1, content={}, created_at=1.0, runs=0))
+        session.add(Look(sweep_id=sweep.id, number=0, seeds=1, version=1, judged_at=1.0, answers=[]))
     return store.home
 
 
@@ -111,12 +114,7 @@ def test_a_config_that_is_none_does_not_stop_an_upgrade(store):
     bad, good = submit(store, spec(1)), submit(store, spec(2))
     store._engine.dispose()
     with closing(sqlite3.connect(store.home / "dreamctl.db")) as database, database:
-        for table, column in [
-            ("sweep", "stopped"),
-            *(("run", c) for c in ("work_seconds", "parent", "note", "process_space", "job")),
-        ]:
-            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        database.execute("UPDATE alembic_version SET version_num = '0002'")
+        made_older(database.execute, "0002")
         database.execute("UPDATE run SET config = '[1]' WHERE id = ?", [bad.id])
     assert open_store(store.home).get(good.id).config == good.config
     done = typed("show", bad.id, home=store.home)
