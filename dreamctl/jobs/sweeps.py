@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,8 @@ from agent.config import METHODS, OBJECTIVES, ConfigError, make, nearest
 from agent.tasks import TASKS, get
 from dreamctl import settings
 from dreamctl.errors import BadInput, UnknownRun
+from dreamctl.jobs import questions as asking
+from dreamctl.jobs.questions import Cell, Question
 from dreamctl.jobs.reading import read_yaml, table, values
 from dreamctl.jobs.spec import RunSpec, pairs, parse
 from dreamctl.store.identity import NAME
@@ -38,16 +40,26 @@ class Sweep:
 
     def cells(self) -> list[RunSpec]:
         """The runs, seed by seed, so that a sweep cut short has each cell at least once. Raises `BadInput`."""
-        count = len(self.tasks) * len(self.seeds) * math.prod(map(len, self.grid.values()))
-        if count > _RUNS:
-            raise BadInput(f"this sweep would have {count:,} runs; at most {_RUNS:,} are possible: split it")
+        self._check_size()
+        return [replace(point, seed=seed) for seed in self.seeds for point in self.points()]
+
+    def points(self) -> list[RunSpec]:
+        """A run of each cell, with the first seed. Raises `BadInput`."""
+        self._check_size()
         axes = [[(key, value) for value in values] for key, values in self.grid.items()]
         return [
-            replace(parse(task, seed, self.preset, _typed({**self._settings(), **dict(point)})), label=_label(point))
-            for seed in self.seeds
+            replace(
+                parse(task, self.seeds[0], self.preset, _typed({**self._settings(), **dict(point)})),
+                label=_label(point),
+            )
             for task in self.tasks
             for point in itertools.product(*axes)
         ]
+
+    def _check_size(self) -> None:
+        count = len(self.tasks) * len(self.seeds) * math.prod(map(len, self.grid.values()))
+        if count > _RUNS:
+            raise BadInput(f"this sweep would have {count:,} runs; at most {_RUNS:,} are possible: split it")
 
     def _settings(self) -> dict[str, str]:
         """The settings, with the preset's values where `_OF_PRESET` stands."""
@@ -57,26 +69,65 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep is made of: the runs of its parts, or only the first `limit` of them.
+    """What a sweep is made of: the runs of its parts, or only the first `limit` of them; and what they are to show.
 
-    A name stands for one list of runs. If options change a built-in sweep or a file, the plan is named NAME-DIGEST, so
-    that continuing it by name continues exactly these runs.
+    looks: after how many seeds of each cell its questions are judged; those of its parts are as many as the last look
+    may need. Without looks there is one, at the end. A name stands for one list of runs. If options change a built-in
+    sweep or a file, the plan is named NAME-DIGEST, so that continuing it by name continues exactly these runs.
     """
 
     name: str
     parts: tuple[Sweep, ...]
     limit: int | None = None
+    looks: tuple[int, ...] = ()
+    questions: tuple[Question, ...] = ()
 
-    def cells(self) -> list[RunSpec]:
-        """The runs of all parts, each once. Raises `BadInput`."""
-        unique = {cell.digest: cell for part in self.parts for cell in part.cells()}
+    def cells(self, seeds: Mapping[str, int] | None = None) -> list[RunSpec]:
+        """The runs of all parts, each once, seed by seed. Raises `BadInput`.
+
+        seeds: {cell: how many of its seeds}; without it, with looks, as many as the first look needs.
+        """
+        if seeds is None and not self.looks:
+            unique = {cell.digest: cell for part in self.parts for cell in part.cells()}
+        else:
+            points, numbers = self.points(), self.seeds
+            wanted = dict.fromkeys(points, self.looks[0]) if seeds is None else seeds
+            runs = [
+                replace(spec, seed=seed)
+                for index, seed in enumerate(numbers)
+                for key, (_, spec) in points.items()
+                if index < wanted.get(key, 0)
+            ]
+            unique = {run.digest: run for run in runs}
         if not unique:
             raise BadInput("this sweep has no runs: check --tasks, --methods, --seeds and --grid")
         return list(unique.values())[: self.limit]
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds, of which each look uses the first."""
+        return self.parts[0].seeds
+
+    def points(self) -> dict[str, tuple[Cell, RunSpec]]:
+        """Its cells by name, in order: where each stands on the axes of the grid, and a run of it."""
+        axes = list(dict.fromkeys(key for part in self.parts for key in part.grid))
+        specs = {spec.digest: spec for part in self.parts for spec in part.points()}
+        at = [
+            {"task": spec.task, **{axis: str(getattr(spec.config, axis)) for axis in axes}} for spec in specs.values()
+        ]
+        varied = [axis for axis in axes if len({place[axis] for place in at}) > 1]
+        found = {}
+        for place, spec in zip(at, specs.values(), strict=True):
+            key = ", ".join([spec.task, *(f"{axis}={place[axis]}" for axis in varied)])
+            found[key] = (Cell(key, place), spec)
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON, to store with the sweep."""
-        return {"parts": [asdict(part) for part in self.parts], "limit": self.limit}
+        plain = {"parts": [asdict(part) for part in self.parts], "limit": self.limit}
+        if not self.questions:
+            return plain
+        return plain | {"looks": list(self.looks), "questions": {q.name: q.content for q in self.questions}}
 
     @classmethod
     def from_dict(cls, name: str, content: Mapping[str, Any]) -> Plan:
@@ -93,7 +144,9 @@ class Plan:
                 for part in content["parts"]
             ]
             limit = content.get("limit")
-            return cls(name, tuple(parts), None if limit is None else int(limit))
+            questions = tuple(asking.parse(key, asked) for key, asked in content.get("questions", {}).items())
+            looks = tuple(map(int, content.get("looks", ())))
+            return cls(name, tuple(parts), None if limit is None else int(limit), looks, questions)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadInput(f"the stored plan of sweep {name} is damaged: give its options or its file again") from error
 
@@ -127,7 +180,7 @@ BUILT_IN: dict[str, tuple[str, Sweep]] = {
     ),
 }
 NAMES = {name: help for name, (help, _) in BUILT_IN.items()} | {"all": "everything above, each run once"}
-_FILE_KEYS = ("name", "tasks", "methods", "objectives", "seeds", "preset", "set", "grid", "limit")
+_FILE_KEYS = ("name", "tasks", "methods", "objectives", "seeds", "preset", "set", "grid", "limit", "questions")
 
 
 @dataclass(frozen=True)
@@ -141,6 +194,7 @@ class Request:
     settings: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
     limit: int | None = None
+    looks: str | None = None
 
     def on(self, sweep: Sweep) -> Sweep:
         """The sweep with the user's choices in place of its own. Raises `BadInput`."""
@@ -192,9 +246,15 @@ def build(name: str | None, request: Request, stored: Callable[[str], Mapping[st
 def _changed(plan: Plan, request: Request) -> Plan:
     """A plan with the request applied, and a new name if that changes it."""
     limit = plan.limit if request.limit is None else request.limit
-    wanted = Plan(plan.name, tuple(request.on(part) for part in plan.parts), limit)
+    looks = plan.looks if request.seeds is None else ()
+    if request.looks is not None:
+        looks = parse_looks(request.looks.split(","))
+        first = plan.seeds[0] if plan.parts[0].seeds else 0
+        request = replace(request, seeds="".join(f"{first + seed}," for seed in range(looks[-1])))
+    wanted = Plan(plan.name, tuple(request.on(part) for part in plan.parts), limit, looks, plan.questions)
     if wanted == plan:
         return plan
+    _check(wanted)
     content = json.dumps(wanted.to_dict(), sort_keys=True)
     return replace(wanted, name=f"{plan.name[:191]}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
 
@@ -213,8 +273,12 @@ def read(path: Path) -> Plan:
             grid[key] = values(path, plural, content[plural])
     settings = table(path, "set", content.get("set"))
     preset, limit = content.get("preset", "paper"), content.get("limit", "")
-    seeds = content.get("seeds", "3")
-    chosen = parse_seeds(seeds if isinstance(seeds, str) else "".join(f"{s}," for s in values(path, "seeds", seeds)))
+    seeds, looks = content.get("seeds", "3"), tuple[int, ...]()
+    if isinstance(seeds, dict):
+        looks, chosen = _looked(path, seeds)
+    else:
+        given = seeds if isinstance(seeds, str) else "".join(f"{s}," for s in values(path, "seeds", seeds))
+        chosen = parse_seeds(given)
     tasks = known_tasks(values(path, "tasks", content["tasks"])) if "tasks" in content else _ALL_TASKS
     if not isinstance(preset, str) or not all(isinstance(value, str) for value in settings.values()):
         raise BadInput(f"{path}: preset is a name, and set holds single values; lists go into grid")
@@ -224,7 +288,47 @@ def read(path: Path) -> Plan:
     if not isinstance(name, str) or not re.fullmatch(NAME, name) or name in NAMES:
         given = repr(name[:80]) if isinstance(name, str) else "that"
         raise BadInput(f"{path}: {given} cannot name a sweep: use letters, digits, '.', '_', '+' and '-'")
-    return Plan(name, (Sweep(tasks, grid, settings, chosen, preset),), int(limit) if limit else None)
+    asked = content.get("questions") or {}
+    if not isinstance(asked, dict):
+        raise BadInput(f"{path}: questions go by their names, each with asks, better and than")
+    questions = tuple(asking.parse(key, question) for key, question in asked.items())
+    plan = Plan(name, (Sweep(tasks, grid, settings, chosen, preset),), int(limit) if limit else None, looks, questions)
+    _check(plan)
+    return plan
+
+
+def _check(plan: Plan) -> None:
+    """Raises `BadInput` for questions that the sweep's cells cannot answer, and for looks without a question."""
+    if plan.looks and not plan.questions:
+        raise BadInput(f"sweep {plan.name} has no questions to look at: leave out its looks, or ask some")
+    if plan.limit and plan.questions:
+        raise BadInput(f"sweep {plan.name}: a limit would leave cells of its questions without runs: leave it out")
+    if plan.questions:
+        cells = [cell for cell, _ in plan.points().values()]
+        for question in plan.questions:
+            for part in question.parts:
+                asking.contrasts(part, cells, question.name)
+
+
+def _looked(path: Path, given: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Looks and seeds from {looks: [4, 8], first: 0}. Raises `BadInput`."""
+    if set(given) - {"looks", "first"} or "looks" not in given:
+        raise BadInput(f"{path}: seeds are a number, a list, or looks such as {{looks: [4, 8, 12]}}")
+    first = given.get("first", "0")
+    if not isinstance(first, str) or not re.fullmatch("[0-9]{1,9}", first):
+        raise BadInput(f"{path}: first is the first seed, a whole number")
+    looks = parse_looks(values(path, "looks", given["looks"]))
+    return looks, tuple(range(int(first), int(first) + looks[-1]))
+
+
+def parse_looks(given: Sequence[str]) -> tuple[int, ...]:
+    """Numbers of seeds after which questions are judged, rising, the first at least 2. Raises `BadInput`."""
+    if not given or not all(re.fullmatch("[0-9]{1,5}", text.strip()) for text in given):
+        raise BadInput("looks are numbers of seeds, such as 4,8,12")
+    looks = tuple(int(text) for text in given)
+    if looks[0] < 2 or any(later <= earlier for earlier, later in itertools.pairwise(looks)) or looks[-1] > _RUNS:
+        raise BadInput("looks rise, and the first has 2 seeds or more: a single seed shows no spread")
+    return looks
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -1,0 +1,447 @@
+"""Questions of a sweep: what its runs are to show, written down before the first of them.
+
+A question compares groups of cells: a cell is a task at one point of the sweep's grid, its runs differ in their seeds.
+
+    questions:
+      value-model:
+        asks: Does the value model help at any horizon?
+        better: {method: dreamer}
+        than: {method: no_value}
+        at_each: horizon
+        margin: 50
+
+It becomes contrasts, weighted sums of cell means, which must all be above 0. A list of values in `better` or `than`
+means each of them for itself; over what is not named, a contrast is averaged. docs/questions.md has the whole form.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.config import nearest
+from dreamctl.errors import BadInput
+from dreamctl.store import where
+from dreamctl.store.identity import DEFAULTS
+
+OUTCOMES = {
+    "final": "mean return of the last evaluation",
+    "curve": "mean return of all evaluations",
+    "early": "mean return of the evaluations in the first quarter of the steps",
+    "hours": "hours per 1e6 environment steps, on one kind of machine",
+    "prediction_error": "squared error of 45 predicted images over that of their mean image",
+}
+SCALES = ("points", "ratio")
+OTHERS = "others"  # in place of a group: every other value of the fields that `better` names
+_KEYS = (
+    *("asks", "place", "better", "worse", "than", "near", "within", "share", "by", "sum", "at_each", "where"),
+    *("more_at", "than_at", "scale", "outcome", "margin", "floor", "count", "all", "note"),
+)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
+
+Fields = Mapping[str, tuple[str, ...]]  # field -> values
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A task at one point of the grid. key: its name in the sweep; at: its task and its value of every axis."""
+
+    key: str
+    at: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Term:
+    """weight * the mean over these cells (keys) of the outcome."""
+
+    weight: float
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """The sum of its terms and of a constant, in points (on the scale `ratio`: of their logarithms).
+
+    published: (method, task, weight) whose published score is another term.
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    constant: float = 0.0
+    published: tuple[str, str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The mean of its strata, which must be above 0. group: where `at_each` puts it, for parts that count groups."""
+
+    name: str
+    group: str
+    strata: tuple[Stratum, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Contrasts that must all be above 0 or, with `count`, hold in so many of `of` groups.
+
+    margin: the smallest difference that matters, in points, or on the scale `ratio` in logarithms; floor: a score below
+    which nothing is learned: of every task, or by task; None: what a random policy gets, plus the margin.
+    """
+
+    fields: Mapping[str, Any]  # as written
+    outcome: str = "final"
+    scale: str = "points"
+    margin: float | None = None
+    floor: float | Mapping[str, float] | None = None
+    count: tuple[int, int] | None = None
+    of: int | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a user asks, in a sentence; parts: of which all must hold."""
+
+    name: str
+    asks: str
+    parts: tuple[Part, ...]
+    content: Mapping[str, Any]  # as written, to store
+    place: str = ""  # in the paper
+    note: str = ""
+
+
+def parse(name: str, content: Any) -> Question:
+    """A question as a sweep file or a database has it. Raises `BadInput`."""
+    if not re.fullmatch(_NAME, str(name)):
+        raise BadInput(f"{str(name)[:80]!r} cannot name a question: use letters, digits, '.', '_', '+' and '-'")
+    if not isinstance(content, Mapping):
+        raise BadInput(f"question {name}: it needs keys such as asks, better and than")
+    written = _plain(content)
+    _known(name, written)
+    if not isinstance(written.get("asks"), str) or not written["asks"].strip():
+        raise BadInput(f"question {name}: asks is the question in a sentence of your own")
+    parts = written.get("all", [{key: value for key, value in written.items() if key not in ("asks", "place", "note")}])
+    if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
+        raise BadInput(f"question {name}: all is a list of questions without a sentence, each with better and than")
+    if "all" in written and set(written) - {"asks", "place", "note", "all"}:
+        raise BadInput(f"question {name}: beside all there can only be asks, place and note")
+    for part in parts:
+        _known(name, part)
+    place, note = (str(written.get(key, "")) for key in ("place", "note"))
+    return Question(
+        str(name), written["asks"].strip(), tuple(_part(name, part) for part in parts), written, place, note
+    )
+
+
+def contrasts(part: Part, cells: Sequence[Cell], name: str = "") -> tuple[Contrast, ...]:
+    """The contrasts of a part among a sweep's cells. Raises `BadInput` if a value is in none of them."""
+    fields = part.fields
+    within = _chosen(name, cells, _fields(name, "where", fields.get("where", {})))
+    each = _listed(fields.get("at_each", ()))
+    for field in each:
+        _axis(name, within, field)
+    found = []
+    for values in itertools.product(*(_values(within, field) for field in each)):
+        here = dict(zip(each, values, strict=True))
+        there = [cell for cell in within if all(cell.at[field] == value for field, value in here.items())]
+        if there:
+            found += list(_compared(name, part, there, here, cells))
+    if not found:
+        raise BadInput(f"question {name}: no cell of the sweep has both of what it compares")
+    return tuple(found)
+
+
+def _compared(
+    name: str, part: Part, cells: Sequence[Cell], here: Mapping[str, str], every: Sequence[Cell]
+) -> Iterable[Contrast]:
+    """The contrasts at one value of `at_each`: one for each value of `better` and of `than`."""
+    fields, group = part.fields, ", ".join(here.values())
+    if "sum" in fields:
+        terms = [
+            Term(
+                float(term["times"]), tuple(cell.key for cell in _chosen(name, cells, _fields(name, "of", term["of"])))
+            )
+            for term in fields["sum"]
+        ]
+        if all(term.cells for term in terms):
+            yield Contrast(group, group, (Stratum("", tuple(terms), -float(fields.get("by", 0))),))
+        return
+    ours, sign = (fields["better"], 1.0) if "better" in fields else (fields.get("worse"), -1.0)
+    own = _combinations(name, cells, ours if ours is not None else fields["near"]["of"])
+    for mine in own:
+        if "near" in fields:
+            yield from _near(part, cells, mine, group)
+            continue
+        than = fields["than"]
+        if not isinstance(than, Mapping) and than != OTHERS:  # a number
+            known = Reference(float(than))
+            yield from _against(part, cells, mine, known, sign, group)
+        elif isinstance(than, Mapping) and "published" in than:
+            yield from _against(part, cells, mine, Reference(published=str(than["published"])), sign, group)
+        else:
+            others = _combinations(name, cells, _all_of(cells, mine) if than == OTHERS else than)
+            for theirs in (each for each in others if each != mine):
+                yield from _pair(part, cells, mine, theirs, sign, group)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is not run: a number, or a method's published score on each task."""
+
+    number: float = 0.0
+    published: str | None = None
+
+
+def _pair(
+    part: Part, cells: Sequence[Cell], mine: Mapping[str, str], theirs: Mapping[str, str], sign: float, group: str
+) -> Iterable[Contrast]:
+    """mine less `share` of theirs, less `by`, over cells that differ in nothing else; or the interaction of that."""
+    fields = part.fields
+    label = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {_said(theirs)}")))
+    share, by = _number(fields.get("share", 1.0)), float(fields.get("by", 0.0))
+    named = {*mine, *theirs}
+    if "more_at" in fields:
+        at = {sign_: _fields("", "more_at", fields[key]) for sign_, key in ((1.0, "more_at"), (-1.0, "than_at"))}
+        named |= {field for wanted in at.values() for field in wanted}
+    else:
+        at = {1.0: {}}
+    rest = [field for field in cells[0].at if field not in named]
+    strata, logs = [], part.scale == "ratio"
+    whole: dict[tuple[float, str], list[str]] = {}
+    for point in dict.fromkeys(tuple(cell.at[field] for field in rest) for cell in cells):
+        here = [cell for cell in cells if tuple(cell.at[field] for field in rest) == point]
+        terms, complete = [], True
+        for of_side, wanted in at.items():
+            for of_group, chosen, weight in ((1.0, mine, 1.0), (-1.0, theirs, 1.0 if logs else share)):
+                keys = tuple(
+                    cell.key
+                    for cell in here
+                    if all(cell.at[field] == value for field, value in chosen.items())
+                    and all(where.is_any(cell.at[field], values) for field, values in wanted.items())
+                )
+                complete = complete and bool(keys)
+                terms.append(Term(sign * of_side * of_group * weight, keys))
+                whole.setdefault((of_side, str(of_group)), []).extend(keys)
+        if complete:
+            strata.append(Stratum(", ".join(point), tuple(terms), -by))
+    if strata and logs:  # a share of sums is steadier than a mean of shares
+        weights = {(s, str(g)): sign * s * g for s in at for g in (1.0, -1.0)}
+        constant = -sign * math.log(share) if "more_at" not in fields else 0.0
+        terms = [Term(weights[key], tuple(keys)) for key, keys in whole.items()]
+        strata = [Stratum("", tuple(terms), constant - by)]
+    if strata:
+        yield Contrast(label, group, tuple(strata))
+
+
+def _against(
+    part: Part, cells: Sequence[Cell], mine: Mapping[str, str], known: Reference, sign: float, group: str
+) -> Iterable[Contrast]:
+    """mine less `share` of what is known, less `by`, averaged over all cells."""
+    share, by = _number(part.fields.get("share", 1.0)), float(part.fields.get("by", 0.0))
+    own = [cell for cell in cells if all(cell.at[field] == value for field, value in mine.items())]
+    what = f"published {known.published}" if known.published else f"{known.number:g}"
+    label = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {what}")))
+    if part.scale == "ratio":
+        constant = -sign * math.log(share * known.number) - by
+        strata = [Stratum("", (Term(sign, tuple(cell.key for cell in own)),), constant)]
+    else:
+        strata = [
+            Stratum(
+                cell.key,
+                (Term(sign, (cell.key,)),),
+                -sign * share * known.number - by,
+                None if known.published is None else (known.published, cell.at["task"], -sign * share),
+            )
+            for cell in own
+        ]
+    if strata:
+        yield Contrast(label, group, tuple(strata))
+
+
+def _near(part: Part, cells: Sequence[Cell], mine: Mapping[str, str], group: str) -> Iterable[Contrast]:
+    """Two contrasts: mine above `near` - `within`, and below `near` + `within` (on the scale `ratio`: / and *)."""
+    near, within = part.fields["near"], _number(part.fields["within"])
+    if part.scale == "ratio":
+        ends = {"above": math.log(float(near["is"]) / within), "below": math.log(float(near["is"]) * within)}
+    else:
+        ends = {"above": float(near["is"]) - within, "below": float(near["is"]) + within}
+    theirs = near.get("over")
+    for what, end in ends.items():
+        sign = 1.0 if what == "above" else -1.0
+        label = ", ".join(filter(None, (group, f"{_said(mine)} {what} {math.exp(end) if theirs else end:.3g}")))
+        own = tuple(c.key for c in cells if all(c.at[field] == value for field, value in mine.items()))
+        if theirs:
+            (other,) = _combinations("", cells, theirs)
+            over = tuple(c.key for c in cells if all(c.at[field] == value for field, value in other.items()))
+            if own and over:
+                yield Contrast(label, group, (Stratum("", (Term(sign, own), Term(-sign, over)), -sign * end),))
+        elif own:
+            yield Contrast(label, group, tuple(Stratum(key, (Term(sign, (key,)),), -sign * end) for key in own))
+
+
+def _part(name: str, fields: Mapping[str, Any]) -> Part:
+    """A part, its numbers checked."""
+    ways = [key for key in ("better", "worse", "near", "sum") if key in fields]
+    if len(ways) != 1:
+        raise BadInput(f"question {name}: give one of better, worse, near and sum")
+    if (ways[0] in ("better", "worse")) != ("than" in fields):
+        raise BadInput(f"question {name}: than says with what better or worse is compared")
+    if ("more_at" in fields) != ("than_at" in fields):
+        raise BadInput(f"question {name}: more_at and than_at go together")
+    if ways[0] in ("better", "worse"):
+        _fields(name, ways[0], fields[ways[0]])
+        than = fields["than"]
+        if isinstance(than, dict) and "published" not in than:
+            _fields(name, "than", than)
+        elif than != OTHERS and not isinstance(than, dict):
+            _real(name, "than", than)
+    if ways[0] == "near":
+        near = fields["near"]
+        if (
+            not isinstance(near, dict)
+            or not {"of", "is"} <= set(near) <= {"of", "is", "over"}
+            or "within" not in fields
+        ):
+            raise BadInput(f"question {name}: near takes of: GROUP and is: NUMBER, and stands beside within: NUMBER")
+        _real(name, "near", near["is"], low=0)
+    if ways[0] == "sum":
+        if not isinstance(fields["sum"], list) or not all(
+            isinstance(term, dict) and set(term) == {"times", "of"} for term in fields["sum"]
+        ):
+            raise BadInput(f"question {name}: sum is a list of terms {{times: NUMBER, of: GROUP}}")
+        for term in fields["sum"]:
+            _real(name, "times", term["times"])
+            _fields(name, "of", term["of"])
+    for key in ("where", "more_at", "than_at"):
+        _fields(name, key, fields.get(key, {}))
+    outcome, scale = str(fields.get("outcome", "final")), str(fields.get("scale", "points"))
+    for key, found, choices in (("outcome", outcome, OUTCOMES), ("scale", scale, SCALES)):
+        if found not in choices:
+            raise BadInput(f"question {name}: {key} is {found!r}{nearest(found, choices)}: one of {', '.join(choices)}")
+    for key in ("share", "within", "by"):
+        if key in fields:
+            _real(name, key, fields[key], low=None if key == "by" else 0)
+    margin = _real(name, "margin", fields["margin"], low=0) if "margin" in fields else None
+    if margin is not None and str(fields["margin"]).strip().endswith("%") and scale != "ratio":
+        raise BadInput(
+            f"question {name}: a margin in percent is for scale: ratio; in points it is a number, such as 50"
+        )
+    floor: float | dict[str, float] | None = None
+    if isinstance(fields.get("floor"), dict):
+        floor = {str(task): _real(name, "floor", value) for task, value in fields["floor"].items()}
+    elif "floor" in fields:
+        floor = _real(name, "floor", fields["floor"])
+    count, of = _counted(name, fields.get("count"))
+    if count and "at_each" not in fields:
+        raise BadInput(f"question {name}: count counts the values of at_each: add at_each: task")
+    return Part(
+        dict(fields), outcome, scale, math.log1p(margin) if margin and scale == "ratio" else margin, floor, count, of
+    )
+
+
+def _counted(name: str, given: Any) -> tuple[tuple[int, int] | None, int | None]:
+    """ "15 to 20 of 20" """
+    if given is None:
+        return None, None
+    found = re.fullmatch(r"(\d{1,4})(?: to (\d{1,4}))? of (\d{1,4})", str(given))
+    if not found:
+        raise BadInput(f"question {name}: count is written 15 to 20 of 20, or 0 of 20, not {str(given)[:80]!r}")
+    low, of = int(found[1]), int(found[3])
+    high = int(found[2]) if found[2] else low
+    if not 0 <= low <= high <= of:
+        raise BadInput(f"question {name}: count goes from small to large, such as 15 to 20 of 20")
+    return (low, high), of
+
+
+def _known(name: str, fields: Mapping[str, Any]) -> None:
+    for key in fields:
+        if key not in _KEYS:
+            raise BadInput(f"question {name}: unknown key {str(key)[:80]!r}{nearest(str(key), _KEYS)}")
+
+
+def _plain(value: Any) -> Any:
+    """A copy in lists, dictionaries and texts; numbers become texts, as YAML is read here."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _fields(name: str, key: str, given: Any) -> dict[str, tuple[str, ...]]:
+    """{field: values} of a group. Raises `BadInput`."""
+    if not isinstance(given, Mapping):
+        raise BadInput(f"question {name}: {key} names cells by their fields, such as {{method: dreamer}}")
+    for field in given:
+        if field != "task" and field not in DEFAULTS:
+            raise BadInput(f"question {name}: unknown field {field!r}{nearest(field, ['task', *DEFAULTS])}")
+    return {field: _listed(values) for field, values in given.items()}
+
+
+def _listed(given: Any) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return tuple(part.strip() for part in given.split(",") if part.strip())
+    return tuple(str(part) for part in given)
+
+
+def _axis(name: str, cells: Sequence[Cell], field: str) -> None:
+    if not cells or field not in cells[0].at:
+        axes = ", ".join(cells[0].at) if cells else "nothing"
+        raise BadInput(f"question {name}: {field!r} does not vary in this sweep; what varies: {axes}")
+
+
+def _values(cells: Sequence[Cell], field: str) -> list[str]:
+    return list(dict.fromkeys(cell.at[field] for cell in cells))
+
+
+def _chosen(name: str, cells: Sequence[Cell], wanted: Fields) -> list[Cell]:
+    """The cells that fit. Raises `BadInput` for a value that no cell has."""
+    for field, values in wanted.items():
+        _axis(name, cells, field)
+        there = _values(cells, field)
+        for value in values:
+            if not any(where.is_any(one, [value]) for one in there):
+                raise BadInput(f"question {name}: no cell has {field}={value}; there are: {', '.join(there)}")
+    return [c for c in cells if all(where.is_any(c.at[field], values) for field, values in wanted.items())]
+
+
+def _combinations(name: str, cells: Sequence[Cell], given: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Every combination of the values that a group names, as the cells have them."""
+    wanted = _fields(name, "better", given)
+    named = []
+    for field, values in wanted.items():
+        _axis(name, cells, field)
+        there = [one for value in values for one in _values(cells, field) if where.is_any(one, [value])]
+        named.append([(field, value) for value in dict.fromkeys(there)])
+    return [dict(combination) for combination in itertools.product(*named)]
+
+
+def _all_of(cells: Sequence[Cell], mine: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {field: tuple(_values(cells, field)) for field in mine}
+
+
+def _said(chosen: Mapping[str, str]) -> str:
+    return " ".join(
+        value if field in ("method", "objective", "task") else f"{field} {value}" for field, value in chosen.items()
+    )
+
+
+def _number(given: Any) -> float:
+    """A number; 80% is 0.8."""
+    text = str(given).strip()
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+
+
+def _real(name: str, key: str, given: Any, low: float | None = None) -> float:
+    """A finite number, above `low`. Raises `BadInput`."""
+    try:
+        value = _number(given)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value) or low is not None and value <= low:
+        more = f" above {low:g}" if low is not None else ""
+        raise BadInput(f"question {name}: {key} is a number{more}, not {str(given)[:80]!r}")
+    return value
