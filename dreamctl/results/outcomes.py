@@ -1,0 +1,67 @@
+"""What came of the runs of each cell: the numbers that questions are about, one per seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from dreamctl.results import costs, curves
+from dreamctl.store import Run, Store
+
+EARLY = 0.25  # the part of a run that the outcome `early` is about
+_ERRORS = ("model/open_loop_error", "model/mean_image_error")
+
+
+class Outcomes:
+    """The outcomes of the runs of cells, {cell: its runs, one per seed}, up to the length that they were to have."""
+
+    def __init__(self, store: Store, runs: Mapping[str, Sequence[Run]], steps: int | None = None) -> None:
+        self.store, self.runs = store, runs
+        self.steps = steps or max((run.steps for own in runs.values() for run in own), default=0)
+
+    @cached_property
+    def _curves(self) -> dict[str, curves.Points]:
+        every = [run for own in self.runs.values() for run in own]
+        late = curves.tolerance(every) if every else 0
+        return curves.evaluations(self.store, every, self.steps + late)
+
+    @cached_property
+    def _rates(self) -> dict[str, float]:
+        return costs.rates(run for own in self.runs.values() for run in own)
+
+    def sample(self, cell: str, outcome: str) -> list[float]:
+        """The outcome of each run of a cell that has one."""
+        found = [self._of(run, outcome) for run in self.runs.get(cell, ())]
+        return [value for value in found if value is not None]
+
+    def _of(self, run: Run, outcome: str) -> float | None:
+        """A run's outcome: mean returns in points, `hours` per 1e6 environment steps; None where it has none."""
+        if outcome == "hours":
+            return costs.hours_per_million(self._rates.get(run.id))
+        if outcome == "prediction_error":
+            error, still = (self.store.scalars(run.id, name) for name in _ERRORS)
+            return error[-1].value / still[-1].value if error and still and still[-1].value > 0 else None
+        steps, returns = self._curves[run.id]
+        if run.diverged and not len(returns):
+            return 0.0
+        if outcome == "early":
+            returns = returns[steps <= EARLY * self.steps]
+        if not len(returns):
+            return None
+        return float(returns[-1]) if outcome == "final" else float(np.mean(returns))
+
+    def random(self, task: str) -> float | None:
+        """What a random policy gets on a task, the mean over the runs' seed episodes; None where it is not known."""
+        return self._random.get(task)
+
+    @cached_property
+    def _random(self) -> dict[str, float]:
+        by_task: dict[str, list[Run]] = {}
+        for own in self.runs.values():
+            for run in own:
+                by_task.setdefault(run.task, []).append(run)
+        found = {task: curves.random_return(self.store, runs) for task, runs in by_task.items()}
+        return {task: value for task, value in found.items() if value is not None and math.isfinite(value)}
