@@ -237,9 +237,9 @@ def _work(
 def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     """Train from the newest checkpoint that is intact, with its episodes; returns 'finished' or 'stopped'.
 
-    What trains it, and from where, is put on record first. If all of them are damaged the run starts over: it is deterministic, so only time is lost. A fork cannot:
-    `CheckpointError`. Files that are not there, or on a disk that does not answer, may come back: `HomeError`,
-    `OSError`.
+    What trains it, and from where, is put on record first. If all of them are damaged the run starts over: it is
+    deterministic, so only time is lost. A fork cannot: `CheckpointError`. Files that are not there, or on a disk that
+    does not answer, may come back: `HomeError`, `OSError`.
     """
     from agent import training
     from agent.checkpoints import CheckpointError
