@@ -24,7 +24,7 @@ from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import enroll
 from dreamctl.jobs.spec import with_steps
 from dreamctl.store import open_store
-from dreamctl.store.models import Look, Registration, Run
+from dreamctl.store.models import Attempt, Look, Registration, Run
 from dreamctl.store.moving import Part, export, import_
 from tests.agent.test_training import assert_same
 from tests.dreamctl.conftest import MLFLOW, cli, made_older, spec, typed
@@ -176,7 +176,9 @@ def test_what_is_recorded_has_its_attempts(origin, tmp_path, monkeypatch):
     there = open_store(tmp_path / "recorded")
     (kept,) = there.runs()
     assert (kept.id, kept.code, kept.hardware, kept.score) == (run.id, run.code, run.hardware, run.score)
-    assert [(a.number, a.code, a.git_diff) for a in there.attempts(run.id)] == [(1, run.code, None)]
+    with Session(there._engine) as session:
+        attempts = session.scalars(select(Attempt))
+        assert [(a.run_id, a.number, a.code, a.git_diff) for a in attempts] == [(run.id, 1, run.code, None)]
     assert len(there.checkpoints(run.id)) == 1 and there.scalars(run.id, "eval/return")
 
 
