@@ -1,5 +1,6 @@
 """dreamctl compare: whether a difference between groups of runs is real."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,13 +28,14 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="KEY",
-            help="Group by this config field, preset or name; repeat for several [default: method, objective].",
+            help="Group by this config field, preset, name, code or hardware; repeat for several "
+            "[default: method, objective].",
         ),
     ] = None,
     within: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY", help="Let the values of this config field weigh the same, as tasks do; repeat for several."
+            metavar="KEY", help="Let the values of this field weigh the same, as tasks do; repeat for several."
         ),
     ] = None,
     task: Annotated[
@@ -77,7 +79,7 @@ def compare(
     choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep, where=tuple(where or ()))
     runs = selection.select(store, run or [], choice, mixed="preset" in keys)
     found = comparison.compare(store, runs, keys, at, against, complete, tuple(within or ()))
-    for note in _remarks(runs, found, at):
+    for note in _remarks(runs, found, at, keys):
         typer.echo(f"note: {note}", err=True)
     rows = [_row(group) for group in found.groups]
     if reach is not None:
@@ -98,11 +100,13 @@ def compare(
             _print_reach(rows, reach)
 
 
-def _remarks(runs: "list[Run]", found: "Comparison", at: int | None) -> list[str]:
+def _remarks(runs: "list[Run]", found: "Comparison", at: int | None, by: "Sequence[str]") -> list[str]:
     """Notes on what limits the comparison."""
-    from dreamctl.results import selection
+    from dreamctl.results import grouping, selection
+    from dreamctl.results.cells import alike
 
     notes = selection.waiting(runs)
+    notes += grouping.mixed(alike((run for group in found.groups for run in group.runs), (*by, *found.within)))
     if found.behind:
         names = ", ".join(run.name for run in found.behind[:5])
         more = f" and {len(found.behind) - 5} more" if len(found.behind) > 5 else ""

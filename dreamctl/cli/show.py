@@ -36,7 +36,7 @@ def show(
     """Show one run: status, curve, settings, metrics, what to do next."""
     from dreamctl.errors import BadInput
     from dreamctl.jobs.spec import as_yaml
-    from dreamctl.store import open_store
+    from dreamctl.store import code, open_store
     from dreamctl.store.pages import from_preset
 
     if config and json:
@@ -48,6 +48,7 @@ def show(
         return
     scalars, evaluations = store.last_scalars(record.id), store.evaluations(record.id)
     checkpoints, artifacts = store.checkpoints(record.id), store.artifacts(record.id)
+    attempts = store.attempts(record.id)
     if json:
         print_json(
             summary(record)
@@ -55,6 +56,7 @@ def show(
                 "config": record.config,
                 "parent": record.parent,
                 "packages": record.packages,
+                "attempts": [_fields(a, _OF_ATTEMPT) for a in attempts],
                 "folder": str(store.folder(record.id)),
                 "scalars": {name: {"step": p.step, "value": p.value} for name, p in scalars.items()},
                 "evaluations": [
@@ -66,7 +68,8 @@ def show(
         )
         return
     job = f" (job {record.job})" if record.job else ""
-    commit = f"{(record.git_commit or 'no git')[:10]}{' + changes' if record.git_dirty else ''}"
+    trained = code.of(record)
+    codes = trained.split("+") if trained else []
     _table(
         "",
         {
@@ -81,12 +84,24 @@ def show(
             "time": f"{duration(record.work_seconds)} at work on {record.device} of {record.host}{job}"
             if record.started_at
             else "not started",
-            "created": f"{ago(record.created_at)}, code {commit}",
+            "created": ago(record.created_at),
+            "hardware": record.hardware or "",
+            "code": f"{code.short(trained) if trained else 'not trained yet'}, {_commit(record)}"
+            + (f": {len(codes)} codes have trained it" if len(codes) > 1 else ""),
             "tags": ", ".join(record.tags),
             "note": record.note or "",
             "files": str(store.folder(record.id)),
         },
     )
+    if len(attempts) > 1:
+        _table(
+            "attempts",
+            {
+                f"{a.number}": f"from {a.env_steps:,} env steps, code {code.short(a.code)}, {_commit(a)}, "
+                f"{a.hardware or a.device} of {a.host}"
+                for a in attempts[-8:]
+            },
+        )
     if evaluations:
         _table(
             "evaluations",
@@ -113,6 +128,16 @@ _NEXT = {  # commands to suggest, by status
     "failed": ("dreamctl logs {}", "dreamctl run --resume {}"),
     "stopped": ("dreamctl run --resume {}", "dreamctl logs {}"),
 }
+
+
+_OF_ATTEMPT = "number started_at env_steps code device hardware host job git_commit git_branch git_dirty packages"
+
+
+def _commit(there: Any) -> str:
+    """The commit of a run or an attempt."""
+    if there.git_commit is None:
+        return "no git"
+    return f"commit {there.git_commit[:10]}{' + changes' if there.git_dirty else ''}"
 
 
 def _curve(evaluations: Sequence[Any]) -> str:

@@ -74,6 +74,9 @@ def sweep(
         int, typer.Option(min=1, metavar="N", help="Workers that a run may lose before it fails.")
     ] = 3,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry failed runs, too.")] = False,
+    same_code: Annotated[
+        bool, typer.Option("--same-code", help="Train stored runs of other code anew, beside them.")
+    ] = False,
     executor: Annotated[str | None, typer.Option(help="Where jobs run: local, slurm or ray [default: local].")] = None,
     resource: Annotated[
         list[str] | None,
@@ -103,7 +106,7 @@ def sweep(
     plan = sweeps.build(name, sweeps.Request(*choices), lambda stored: known.find_sweep(stored).spec)
     cells = plan.cells()
     if dry_run:
-        _dry_run(known, plan.name, cells, json)
+        _dry_run(known, plan.name, cells, same_code, json)
         return
     news.check(notify)
     executor = settings.get("executor", executor)
@@ -119,7 +122,9 @@ def sweep(
         if not room:
             raise BadInput("no slot to train in: give --cpu-slots 1 or more")
     store = open_store(home)
-    record = scheduler.enroll(store, plan.name, cells, plan.to_dict(), max_attempts, retry_failed)
+    if other := scheduler.other_code(store, cells, same_code):
+        say(other)
+    record = scheduler.enroll(store, plan.name, cells, plan.to_dict(), max_attempts, retry_failed, same_code)
     if detach:
         log = launch.spawn_again(store, [argument for argument in sys.argv[1:] if argument != "--detach"], plan.name)
         say(f"sweep {plan.name} continues in the background (log: {log})")
@@ -137,29 +142,29 @@ def sweep(
         _watch(cluster.Cluster(store, record, engines.open_engine(executor, store, record, given)), failures, notify)
     else:
         _watch(scheduler.Scheduler(store, record, room), failures, notify)
-    state = board.overview(store, record)
+    state, again = board.overview(store, record), " --same-code" if same_code else ""
     if json:
         print_json(state)
     else:
         typer.echo(board.line(state))
     if any(state["counts"][status] for status in ("queued", "stopped", "running")):
-        say(f"continue with: dreamctl sweep {record.name}{home_option(home)}")
+        say(f"continue with: dreamctl sweep {record.name}{again}{home_option(home)}")
     news.tell(notify, f"sweep {board.line(state)}")
     failed = state["counts"]["failed"]
     if failed:
-        again = f"dreamctl sweep {plan.name} --retry-failed{home_option(home)}"
+        retry = f"dreamctl sweep {plan.name} --retry-failed{again}{home_option(home)}"
         raise RunFailed(
-            f"{counted(failed, 'run')} of sweep {plan.name} failed: dreamctl status {plan.name}, then {again}"
+            f"{counted(failed, 'run')} of sweep {plan.name} failed: dreamctl status {plan.name}, then {retry}"
         )
 
 
-def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> None:
+def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", same_code: bool, json: bool) -> None:
     from collections import Counter
 
     from dreamctl.jobs.estimate import estimate
-    from dreamctl.jobs.scheduler import existing
+    from dreamctl.jobs.scheduler import existing, other_code
 
-    runs = [existing(store, cell) for cell in cells]
+    runs = [existing(store, cell, same_code) for cell in cells]
     if json:
         print_json([_cell(cell, run) for cell, run in zip(cells, runs, strict=True)])
         return
@@ -183,6 +188,8 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> 
     out.print(table)
     stored = Counter(run.status if run else "missing" for run in runs)
     out.print(f"\nsweep {title}: {len(cells)} runs: " + ", ".join(f"{n} {status}" for status, n in stored.items()))
+    if other := other_code(store, cells, same_code):
+        out.print(other)
     todo = [cell for cell, run in zip(cells, runs, strict=True) if run is None or run.status != "finished"]
     cost = estimate(store, todo)
     hours = "time unknown" if cost.device_hours is None else f"{cost.device_hours:.1f} hours on one slot"
@@ -194,6 +201,8 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> 
 
 
 def _cell(cell: "RunSpec", run: Any) -> dict[str, Any]:
+    from dreamctl.store import code
+
     config = cell.config
     return {
         "task": cell.task,
@@ -207,6 +216,7 @@ def _cell(cell: "RunSpec", run: Any) -> dict[str, Any]:
         "digest": cell.digest,
         "run": run.id if run else None,
         "status": run.status if run else None,
+        "code": code.of(run) if run else None,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -10,12 +9,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agent import tasks
 from dreamctl.errors import BadInput
 from dreamctl.jobs import forking
 from dreamctl.jobs.files import sha256
 from dreamctl.jobs.spec import RunSpec, with_steps
-from dreamctl.store import Run, Store, tracking
+from dreamctl.store import Run, Store, code, tracking
 
 # By default glibc returns the memory of large tensors to the kernel, which zeroes it page by page for the next update.
 # Workers keep it, in huge pages: an update takes 0.75 of the time at the paper's size, 0.92 at `small`
@@ -53,15 +51,8 @@ def submit(store: Store, spec: RunSpec) -> Run:
 
 def sources(task: str) -> dict[str, str]:
     """The code of a custom environment as {module: "sha256 ..."}; empty for tasks of the control suite."""
-    module = tasks.get(task).factory.partition(":")[0]
-    if not module:
-        return {}
-    if os.getcwd() not in sys.path:  # as for a worker
-        sys.path.append(os.getcwd())
-    found = importlib.util.find_spec(module)
-    if found is None or not found.origin or not Path(found.origin).is_file():
-        return {}
-    return {module: f"sha256 {sha256(Path(found.origin))}"}
+    found = code.environment(task)
+    return {found[0]: f"sha256 {sha256(found[1])}"} if found else {}
 
 
 def resume(store: Store, reference: str, settings: Sequence[str]) -> Run:

@@ -21,14 +21,16 @@ from dreamctl.errors import BadRecord, UnknownRun
 from dreamctl.jobs import launch
 from dreamctl.jobs.slots import Slot
 from dreamctl.jobs.spec import RunSpec
-from dreamctl.store import Run, Store
+from dreamctl.store import Run, Store, code
 from dreamctl.store.models import Sweep
+from dreamctl.wording import counted
 
 _ENDED = ("finished", "failed", "stopped")
 _PASSING = {  # what keeps any worker from being started, for a while: no memory, no processes, no room on the disk
     *(errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
 }
+_LISTED = 3  # codes that are told
 _REST = 10.0  # seconds until another worker is tried
 
 
@@ -53,29 +55,56 @@ def enroll(
     plan: Mapping[str, Any],
     max_attempts: int,
     retry_failed: bool = False,
+    same_code: bool = False,
 ) -> Sweep:
     """Store a sweep, create the runs that its cells lack, and queue stopped ones (`retry_failed`: also failed ones).
 
     A file lock keeps two schedulers that start together from both creating a cell's run. plan: what the cells were
-    made from, as JSON.
+    made from, as JSON. same_code: see `existing`.
     """
     from filelock import FileLock
 
     store.reap(wait=True)
     with FileLock(store.home / "enroll.lock"):
         sweep = store.open_sweep(name, plan, max_attempts)
-        runs = [existing(store, cell) or launch.submit(store, cell) for cell in cells]
+        runs = [existing(store, cell, same_code) or launch.submit(store, cell) for cell in cells]
         store.enroll(sweep.id, [run.id for run in runs])
         again = ("stopped", "failed") if retry_failed else ("stopped",)
         store.requeue([run.id for run in runs if run.status in again])
     return sweep
 
 
-def existing(store: Store, cell: RunSpec) -> Run | None:
-    """The stored run of a cell, None without any; of several the one that is furthest."""
+def existing(store: Store, cell: RunSpec, same_code: bool = False) -> Run | None:
+    """The stored run of a cell, None without any; of several the one that is furthest, of this code if it can be.
+
+    same_code: runs of other code do not count. One that has not trained yet is of this code: this will train it.
+    """
     place = ("finished", "running", "queued", "stopped", "failed")
-    twins = store.runs(digest=cell.digest)
-    return min(twins, key=lambda run: (place.index(run.status), -run.env_steps), default=None)
+    twins = [run for run in store.runs(digest=cell.digest) if not (same_code and _foreign(run))]
+    return min(twins, key=lambda run: (place.index(run.status), _foreign(run), -run.env_steps), default=None)
+
+
+def other_code(store: Store, cells: Sequence[RunSpec], same_code: bool = False) -> str | None:
+    """What to say of the stored runs of these cells that other code has trained; None if there is none.
+
+    same_code: whether they will be trained anew; those that have been are not told again.
+    """
+    found = [run for cell in cells if (run := existing(store, cell)) and _foreign(run)]
+    if same_code:
+        found = [run for run in found if all(map(_foreign, store.runs(digest=run.digest)))]
+    if not found:
+        return None
+    codes = code.parts(code.short(code.of(run) or "") for run in found)
+    more = f" and {len(codes) - _LISTED} more" if len(codes) > _LISTED else ""
+    what = (
+        f"{len(found)} of {counted(len(cells), 'run')} were trained by other code ({', '.join(codes[:_LISTED])}{more})"
+    )
+    return f"{what}: {'trained anew' if same_code else 'used; --same-code trains them anew'}"
+
+
+def _foreign(run: Run) -> bool:
+    """Whether other code than this has trained a run, alone or with this."""
+    return code.of(run) not in (None, code.digest(run.task))
 
 
 def inline(store: Store, sweep: Sweep) -> None:

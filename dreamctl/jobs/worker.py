@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from agent.patience import Complaint, patiently
 from dreamctl.errors import StaleAttempt
-from dreamctl.jobs import files, pictures
+from dreamctl.jobs import files, launch, pictures
 from dreamctl.jobs.profiling import Profiler
-from dreamctl.store import Point, Run, Store, open_store
+from dreamctl.store import Point, Run, Store, code, open_store, provenance
 from dreamctl.store.database import may_recover
 
 if TYPE_CHECKING:
@@ -237,9 +237,9 @@ def _work(
 def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     """Train from the newest checkpoint that is intact, with its episodes; returns 'finished' or 'stopped'.
 
-    If all of them are damaged the run starts over: it is deterministic, so only time is lost. A fork cannot:
-    `CheckpointError`. Files that are not there, or on a disk that does not answer, may come back: `HomeError`,
-    `OSError`.
+    What trains it, and from where, is put on record first. If all of them are damaged the run starts over: it is
+    deterministic, so only time is lost. A fork cannot: `CheckpointError`. Files that are not there, or on a disk that
+    does not answer, may come back: `HomeError`, `OSError`.
     """
     from agent import training
     from agent.checkpoints import CheckpointError
@@ -251,17 +251,28 @@ def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     folder, where = store.workplace(run.id), resolve(device)
     if not run.parent:
         files.check_present(store, run)
-    for checkpoint, whole in files.newest_first(store, run):
+    begin = partial(_begin, store, run, recorder.attempt, where)
+    for checkpoint, env_steps, whole in files.newest_first(store, run):
         if not whole:
             _print(f"warning: checkpoint {checkpoint} is missing or damaged: going back to an earlier one")
             continue
+        begin(env_steps)
         try:
             return train(folder, recorder, where, checkpoint, files.is_parents(run, checkpoint))
         except DamagedEpisode as error:
             _print(f"warning: {error}: going back to an earlier checkpoint")
     if run.parent:
         raise CheckpointError("the checkpoint it was forked from, or an episode, is missing or damaged: fork again")
+    begin(0)
     return train(folder, recorder, where)
+
+
+def _begin(store: Store, run: Run, attempt: int, device: str, env_steps: int) -> None:
+    """Put on record what trains the run from a checkpoint on."""
+    what: dict[str, Any] = dict(
+        code=code.digest(run.task), hardware=provenance.hardware(device), packages=launch.sources(run.task)
+    )
+    patiently(lambda: store.begin(run.id, attempt, env_steps=env_steps, **what), may_recover)
 
 
 def _reason(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from agent.tasks import known_as
 from dreamctl.errors import BadInput
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import BUILT_IN, Request
+from dreamctl.results import grouping
 from dreamctl.store import Run, Store, where
 
 # Config fields that do not change what a run learns: its length, evaluations and checkpoints.
@@ -86,6 +87,7 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
     notes = short([run for runs in found.values() for run in runs], wanted=wanted, left_out=choice.complete)
     notes += [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
     found = {place: _long(runs, choice, wanted) for place, runs in found.items()}
+    notes += grouping.mixed(found.values())
     if not any(found.values()):
         shipped = "" if store.read_only or store.count() else " (or add --recorded: runs that come with dreamctl)"
         raise BadInput(f"no stored run fits this figure; train some with: {command}{shipped}")
@@ -118,7 +120,7 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
         must_agree(of_line, by=False)
         by_seed = {run.seed: run for run in of_line}
         lines[place] = [by_seed[seed] for seed in sorted(by_seed)]
-    return Found(lines, notes, int(wanted))
+    return Found(lines, notes + grouping.mixed(lines.values()), int(wanted))
 
 
 def that_fit(runs: Sequence[Run], choice: Choice) -> list[Run]:
@@ -190,6 +192,15 @@ def only_preset(runs: Sequence[Run]) -> str:
 def _identity(task: str, config: Mapping[str, Any]) -> str:
     """A key that is equal for runs that differ only in their seeds (and in `WATCHING`)."""
     return json.dumps([task, {key: value for key, value in config.items() if key not in WATCHING}], sort_keys=True)
+
+
+def alike(runs: Iterable[Run], by: Sequence[str] = ()) -> list[list[Run]]:
+    """Runs that differ only in their seeds and in what trained them, if not in the fields `by`."""
+    found: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        key = (_identity(run.task, run.config), str(fork(run)), grouping.name(run, by))
+        found.setdefault(key, []).append(run)
+    return list(found.values())
 
 
 def _place(task: str, config: Mapping[str, Any], axes: Sequence[str]) -> tuple[Any, ...]:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from dreamctl.errors import BadInput
-from dreamctl.results import published, scores, statistics
+from dreamctl.results import grouping, published, scores, statistics
 from dreamctl.results.cells import WATCHING, must_agree
-from dreamctl.results.figures import final
 from dreamctl.results.scores import Final
 from dreamctl.results.statistics import Interval, Scores
 from dreamctl.store import Run, Store
@@ -86,18 +85,16 @@ def compare(
     complete: bool = False,
     within: Sequence[str] = (),
 ) -> Comparison:
-    """Group evaluated runs by the config fields `by`, and compare the groups over the tasks that all of them have.
+    """Group evaluated runs by the fields `by`, and compare the groups over the tasks that all of them have.
 
-    within: config fields whose values weigh the same, as tasks do: with "horizon" a cell is a task at one horizon.
+    within: fields whose values weigh the same, as tasks do: with "horizon" a cell is a task at one horizon.
     at: use the last evaluation up to this environment step, of the runs that have reached it; default: the last one.
     complete: use only runs as long as the longest. against: the reference group (a prefix of its name, or `published`
     for the published Dreamer). By default it is the best group; because that choice depends on the scores, p values
     and intervals are then corrected for all pairs of groups. Raises `BadInput`, also if the runs of one group differ
     in a cell in more than their seeds.
     """
-    for key in (*by, *within):
-        if key not in ("preset", "name"):
-            final.check(key)
+    grouping.check((*by, *within))
     if both := set(by) & set(within):
         raise BadInput(f"--by and --within both name {', '.join(sorted(both))}: leave out one")
     if within and against == PUBLISHED:
@@ -135,7 +132,7 @@ def compare(
 
 def cell_of(run: Run, within: Sequence[str]) -> str:
     """The cell of a run: its task, and its values of the fields `within`."""
-    return ", ".join((run.task, _name(run, within))) if within else run.task
+    return ", ".join((run.task, grouping.name(run, within))) if within else run.task
 
 
 def scaled(scores: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
@@ -147,7 +144,7 @@ def _grouped(finals: Iterable[Final], by: Sequence[str], within: Sequence[str]) 
     """Groups with their scores by cell. Raises `BadInput` if runs of one cell differ in more than their seeds."""
     members: dict[tuple[str, str], list[Final]] = {}
     for one in sorted(finals, key=lambda final: final.run.env_steps):
-        members.setdefault((_name(one.run, by), cell_of(one.run, within)), []).append(one)
+        members.setdefault((grouping.name(one.run, by), cell_of(one.run, within)), []).append(one)
     groups: dict[str, Group] = {}
     for (name, cell), same in members.items():
         must_agree([one.run for one in same], "group", within=True)
@@ -235,11 +232,6 @@ def _reference(groups: Sequence[Group], against: str | None) -> Group:
 def _plain(name: str) -> str:
     """A group's name as one may type it: no_value is No value."""
     return name.lower().replace("_", " ")
-
-
-def _name(run: Run, by: Sequence[str]) -> str:
-    values = {**run.config, "preset": run.preset, "name": run.name}
-    return ", ".join(final.label_of(key, values[key]) if key != "name" else run.name for key in by)
 
 
 def _differences(groups: Sequence[Group]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from dreamctl.errors import BadInput
 from dreamctl.results import costs
 from dreamctl.store import Run, Store
+from dreamctl.store.code import forked_at
 
 _BIN = 100_000  # environment steps, the paper's
 _BINS = 20  # at least this many per run
@@ -59,7 +60,7 @@ def progress(store: Store, run: Run, what: str) -> Points:
         values = [run.parent["updates"] if run.parent else 0, *(point.value for point in points)]
     else:
         values = [0, *(costs.at_work(points, run) / 3600)]
-    return np.array([costs.forked_at(run), *(point.step for point in points)], np.int64), np.array(values, np.float64)
+    return np.array([forked_at(run), *(point.step for point in points)], np.int64), np.array(values, np.float64)
 
 
 def random_return(store: Store, runs: Sequence[Run]) -> float | None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from agent.config import METHODS, nearest
 from dreamctl.errors import BadInput
 from dreamctl.jobs.sweeps import known_tasks
-from dreamctl.results.cells import Choice, only_preset, short, that_fit
+from dreamctl.results import grouping
+from dreamctl.results.cells import Choice, alike, only_preset, short, that_fit
 from dreamctl.store import Run, Store
 
 
@@ -32,10 +33,14 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
     return wanted
 
 
-def remarks(runs: Sequence[Run], choice: Choice) -> list[str]:
-    """Remarks on runs to draw: which are not evaluated yet, and which are shorter than the others."""
+def remarks(runs: Sequence[Run], choice: Choice, by: Sequence[str] = ()) -> list[str]:
+    """Remarks on runs to draw: not evaluated yet, shorter than the others, of several codes in one line.
+
+    by: the fields by which lines are told apart.
+    """
     evaluated = [run for run in runs if run.score is not None]
-    return waiting(runs) + short(evaluated, choice.until, left_out=choice.complete)
+    codes = grouping.mixed(alike(evaluated, by))
+    return waiting(runs) + short(evaluated, choice.until, left_out=choice.complete) + codes
 
 
 def waiting(runs: Sequence[Run]) -> list[str]:

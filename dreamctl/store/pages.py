@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.config import PRESETS, make
+from dreamctl.store import code
 from dreamctl.store.models import Run, Sweep
 from dreamctl.wording import counted
 
@@ -33,9 +34,6 @@ def of_run(run: Run) -> dict[str, str]:
         "mlflow.user": os.environ.get("USER", "dreamctl"),
         "mlflow.source.name": "dreamctl",
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": run.git_commit,
-        "mlflow.source.git.branch": run.git_branch,
-        "git_dirty": run.git_dirty,
         "task": run.task,
         "method": run.method,
         "objective": run.objective,
@@ -45,6 +43,18 @@ def of_run(run: Run) -> dict[str, str]:
         "dreamctl.digest": run.digest,
         "fork_of": run.parent and f"{run.parent['name']} ({run.parent['id']}) at {run.parent['env_steps']} env steps",
     } | {f"tag.{tag}": "true" for tag in run.tags}
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def of_training(run: Run) -> dict[str, str]:
+    """Tags of what trains a run: they change with its attempts."""
+    tags = {
+        "mlflow.source.git.commit": run.git_commit,
+        "mlflow.source.git.branch": run.git_branch,
+        "git_dirty": run.git_dirty,
+        "code": code.of(run),
+        "hardware": run.hardware,
+    }
     return {key: str(value) for key, value in tags.items() if value is not None}
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased, defer
 
 from dreamctl.errors import UnknownRun
 from dreamctl.store.access import Access
-from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
+from dreamctl.store.models import Artifact, Attempt, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 
 _MANY = 500  # values in one statement; databases have limits
 
@@ -151,6 +151,12 @@ class Queries(Access):
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
         """The recorded checkpoints, oldest first."""
         return self._all(Checkpoint, run_id, Checkpoint.env_steps, Checkpoint.updates)
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        """What trained the run in each attempt, in order; without git_diff."""
+        statement = select(Attempt).where(Attempt.run_id == run_id).order_by(Attempt.number)
+        with Session(self._engine) as session:
+            return list(session.scalars(statement.options(defer(Attempt.git_diff))))
 
     def artifacts(self, run_id: str) -> list[Artifact]:
         """All artifacts, oldest first."""

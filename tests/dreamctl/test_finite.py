@@ -28,8 +28,8 @@ def test_a_metric_that_is_not_finite_fails_the_run_by_name(store, every):
     assert [p.step for p in points["train/return"]] == list(range(40, ended.env_steps + 1, 40))
     assert all(math.isfinite(p.value) for series in points.values() for p in series)
     assert ended.reason.split()[1] not in {name for name, series in points.items() if series[-1].step > ended.env_steps}
-    good, whole = next(files.newest_first(store, ended))
-    assert whole and good.name == "0000000080-0.pt"  # from before the first update
+    good, env_steps, whole = next(files.newest_first(store, ended))
+    assert whole and env_steps == 80 and good.name == "0000000080-0.pt"  # from before the first update
 
 
 def test_an_evaluation_that_is_not_finite_is_refused_in_one_line(store):

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamctl.results import curves
+from dreamctl.results import curves, grouping
 from dreamctl.results.cells import WATCHING, Choice, come, must_agree
-from dreamctl.results.figures import final, lines, style
+from dreamctl.results.figures import lines, style
 from dreamctl.store import Run, Store
 
 
@@ -37,7 +37,7 @@ def draw(
 ) -> list[Path]:
     """Draw runs into STEM.*; `BadInput` when none of them has been evaluated.
 
-    by: the config fields whose values are lines besides method and objective, instead of all in which the runs differ.
+    by: the fields whose values are lines besides method and objective, instead of all in which the runs differ.
     """
     figure, rows = make(store, runs, by, choice)
     return style.save(figure, stem, lines.CURVES, rows, formats)
@@ -93,8 +93,7 @@ def grouped(
 
     Raises `BadInput` when there is none, for an unknown field, and when runs of one line differ in more than seeds.
     """
-    for key in by or ():
-        final.check(key)
+    grouping.check(by or ())
     points = curves.evaluations(store, runs, choice.until)
     runs = [run for run in runs if len(points[run.id][0])]
     lines.require(runs, choice.until)
@@ -119,8 +118,8 @@ def _group(run: Run, varied: Mapping[tuple[str, ...], list[str]], presets: int, 
     With `by` the values of these fields are all that counts besides method and objective.
     """
     if by is not None:
-        rest = ", ".join(final.label_of(key, run.config[key]) for key in by if key not in ("method", "objective"))
-        return Group(run.method, run.objective, rest)
+        rest = [key for key in by if key not in ("method", "objective")]
+        return Group(run.method, run.objective, grouping.name(run, rest))
     words = [run.preset] if presets > 1 else []
     words += [f"forked at {run.parent['env_steps']:,}"] if run.parent else []
     words += [f"{key}={run.config[key]}" for key in varied[_kind(run)]]

@@ -13,13 +13,13 @@ from typing import Any
 
 from dreamctl.errors import BadInput
 from dreamctl.jobs.sweeps import BUILT_IN
-from dreamctl.results import claims, costs, draw, selection
-from dreamctl.results.cells import Choice
+from dreamctl.results import claims, costs, draw, grouping, selection
+from dreamctl.results.cells import Choice, alike
 from dreamctl.results.claims import Evidence, Verdict
 from dreamctl.results.figures import FIGURES, SWEEPS, style
 from dreamctl.results.figures import curves as curve_figure
 from dreamctl.results.report.tables import Scores, Table, of_scores
-from dreamctl.store import Run, Store
+from dreamctl.store import Run, Store, code
 
 Progress = Callable[[str], None]  # called with what comes next
 
@@ -132,12 +132,12 @@ def _statuses(runs: Sequence[Run], presets: Sequence[str]) -> Table:
     for preset in presets:
         of = [run for run in runs if run.preset == preset]
         tasks, seeds = len({run.task for run in of}), len({run.seed for run in of})
-        commits = sorted({(run.git_commit or "unknown")[:8] for run in of})
-        shown = ", ".join(commits[:3]) + (f" and {len(commits) - 3} more" if len(commits) > 3 else "")
+        codes = list(map(code.short, sorted(code.parts(filter(None, map(code.of, of))))))
+        shown = ", ".join(codes[:3]) + (f" and {len(codes) - 3} more" if len(codes) > 3 else "")
         cells = (str(counted[preset, name]) for name in names)
         rows.append((preset, str(len(of)), *cells, str(tasks), str(seeds), shown))
     header = ("Preset", "Runs", *(name.capitalize() for name in names), "Tasks", "Seeds", "Code")
-    return Table("Runs", header, tuple(rows))
+    return Table("Runs", header, tuple(rows), "; ".join(grouping.mixed(alike(runs))))
 
 
 def _differing(runs: Sequence[Run]) -> Table:
@@ -153,26 +153,26 @@ def _differing(runs: Sequence[Run]) -> Table:
 
 
 def _hours(runs: Sequence[Run], rates: dict[str, float]) -> Table:
-    """Hours per 1e6 environment steps by method and device, beside the paper's."""
+    """Hours per 1e6 environment steps by method and machine, beside the paper's."""
     measured: dict[tuple[str, str], list[float]] = defaultdict(list)
     for run in runs:
         spent = costs.hours_per_million(rates.get(run.id))
         if spent is not None:
-            measured[run.method, run.device or "?"].append(spent)
+            measured[run.method, costs.machine(run)].append(spent)
     rows = [
         (
             style.METHODS.get(method, method),
-            device,
+            machine,
             str(len(values)),
             f"{median(values):.3g}",
             f"{min(values):.3g} to {max(values):.3g}",
             f"{costs.PAPER[method]:.0f}" if method in costs.PAPER else "-",
         )
-        for (method, device), values in sorted(measured.items())
+        for (method, machine), values in sorted(measured.items())
     ]
     if rows:
         rows.append(("D4PG (not run here)", "-", "-", "-", "-", f"{costs.PAPER['d4pg']:.0f}"))
-    header = ("Method", "Device", "Runs", "Median", "Range", "Paper (V100)")
+    header = ("Method", "Machine", "Runs", "Median", "Range", "Paper (V100)")
     note = "hours at work, the sum over a run's attempts, evaluations and checkpoints included"
     return Table("Hours per 1e6 environment steps", header, tuple(rows), note)
 

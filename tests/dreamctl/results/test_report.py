@@ -130,7 +130,7 @@ def test_scores_are_those_of_the_runs(home, written, page):
 
 def test_hours_cost_settings_and_gaps(page):
     text = " ".join(page.text.split())
-    hours = float(re.search(r"PlaNet cuda:0 6 ([\d.]+)", text)[1])
+    hours = float(re.search(r"PlaNet cuda:0 of \S+ 6 ([\d.]+)", text)[1])
     assert hours == pytest.approx(17, rel=0.05)
     assert "D4PG (not run here) - - - - 24" in text
     # 42 runs of the paper's length: 36 at about 10 hours per 1e6 steps, 6 at 17
