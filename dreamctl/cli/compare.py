@@ -100,9 +100,9 @@ def compare(
 
 def _remarks(runs: "list[Run]", found: "Comparison", at: int | None) -> list[str]:
     """Notes on what limits the comparison."""
-    from dreamctl.results import selection
+    from dreamctl.results import outcomes
 
-    notes = selection.waiting(runs)
+    notes = outcomes.remarks(runs) + list(found.again)
     if found.behind:
         names = ", ".join(run.name for run in found.behind[:5])
         more = f" and {len(found.behind) - 5} more" if len(found.behind) > 5 else ""

@@ -54,7 +54,8 @@ def enroll(
     max_attempts: int,
     retry_failed: bool = False,
 ) -> Sweep:
-    """Store a sweep, create the runs that its cells lack, and queue stopped ones (`retry_failed`: also failed ones).
+    """Store a sweep, create the runs that its cells lack, and queue stopped ones (`retry_failed`: also failed ones,
+    but not those that have diverged: that is their outcome).
 
     A file lock keeps two schedulers that start together from both creating a cell's run. plan: what the cells were
     made from, as JSON.
@@ -67,15 +68,15 @@ def enroll(
         runs = [existing(store, cell) or launch.submit(store, cell) for cell in cells]
         store.enroll(sweep.id, [run.id for run in runs])
         again = ("stopped", "failed") if retry_failed else ("stopped",)
-        store.requeue([run.id for run in runs if run.status in again])
+        store.requeue([run.id for run in runs if run.standing in again])
     return sweep
 
 
 def existing(store: Store, cell: RunSpec) -> Run | None:
     """The stored run of a cell, None without any; of several the one that is furthest."""
-    place = ("finished", "running", "queued", "stopped", "failed")
+    place = ("finished", "diverged", "running", "queued", "stopped", "failed")
     twins = store.runs(digest=cell.digest)
-    return min(twins, key=lambda run: (place.index(run.status), -run.env_steps), default=None)
+    return min(twins, key=lambda run: (place.index(run.standing), -run.env_steps), default=None)
 
 
 def inline(store: Store, sweep: Sweep) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from agent.config import METHODS, nearest
 from dreamctl.errors import BadInput
 from dreamctl.jobs.sweeps import known_tasks
-from dreamctl.results.cells import Choice, only_preset, short, that_fit
+from dreamctl.results import outcomes
+from dreamctl.results.cells import Choice, fork, identity, only_preset, short, that_fit
 from dreamctl.store import Run, Store
 
 
@@ -33,16 +35,16 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
 
 
 def remarks(runs: Sequence[Run], choice: Choice) -> list[str]:
-    """Remarks on runs to draw: which are not evaluated yet, and which are shorter than the others."""
-    evaluated = [run for run in runs if run.score is not None]
-    return waiting(runs) + short(evaluated, choice.until, left_out=choice.complete)
-
-
-def waiting(runs: Sequence[Run]) -> list[str]:
-    """A remark that names the runs without an evaluation; an empty list if all have one."""
-    names = [run.name for run in runs if run.score is None]
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return [f"not evaluated yet and left out: {', '.join(names[:5])}{more}"] if names else []
+    """Remarks on runs to draw: which do not count, which have diverged or were done twice, which are shorter."""
+    drawn = [run for run in runs if outcomes.counts(run)]
+    if not drawn:
+        return []
+    wanted = min(max(run.steps for run in drawn), choice.until or math.inf)
+    alike: dict[str, list[Run]] = {}
+    for run in drawn:
+        alike.setdefault(f"{run.preset} {fork(run)} {identity(run.task, run.config)}", []).append(run)
+    notes = outcomes.remarks(runs) + outcomes.again(alike.values(), wanted)
+    return notes + short(drawn, choice.until, left_out=choice.complete)
 
 
 def _check(runs: Sequence[Run], choice: Choice) -> None:

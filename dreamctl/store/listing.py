@@ -11,9 +11,9 @@ from dreamctl.store.identity import DEFAULTS
 from dreamctl.store.models import Run
 
 FIELDS = (
-    *("id", "name", "task", "method", "objective", "seed", "preset", "status", "reason", "env_steps", "steps"),
-    *("updates", "score", "best_score", "tags", "note", "digest", "device", "host", "job", "attempt", "created_at"),
-    *("started_at", "finished_at", "work_seconds", "git_commit", "git_dirty"),
+    *("id", "name", "task", "method", "objective", "seed", "preset", "status", "diverged", "reason", "env_steps"),
+    *("steps", "updates", "score", "best_score", "tags", "note", "digest", "device", "host", "job", "attempt"),
+    *("created_at", "started_at", "finished_at", "work_seconds", "git_commit", "git_dirty"),
 )  # of `ls --json`; times (_at) are UTC seconds since the epoch, score is the latest evaluation's mean return
 
 

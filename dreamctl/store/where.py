@@ -13,7 +13,7 @@ from dreamctl.store.identity import DEFAULTS
 T = TypeVar("T")
 
 # What a run has beside its config's fields.
-_OWN = ("name", "task", "seed", "preset", "status", "tags", "host", "device", "git_commit")
+_OWN = ("name", "task", "seed", "preset", "status", "diverged", "tags", "host", "device", "git_commit")
 
 Conditions = Sequence[tuple[str, tuple[str, ...]]]
 

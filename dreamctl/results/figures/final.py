@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.config import Config, nearest
 from dreamctl.errors import BadInput
-from dreamctl.results import scores
+from dreamctl.results import outcomes, scores
 from dreamctl.results.cells import Choice, must_agree
 from dreamctl.results.figures import lines, paper, style
 from dreamctl.store import Run, Store
@@ -22,7 +22,6 @@ def draw(
     """Draw runs into STEM.*. Raises `BadInput` for an unknown field and when nothing has been evaluated."""
     for key in (x, by):
         check(key)
-    runs = sorted((run for run in runs if run.score is not None), key=lambda run: run.env_steps)
     finals = scores.finals(store, runs, until=choice.until, complete=choice.complete)
     runs = [run for run in runs if run.id in finals]
     lines.require(runs, choice.until)
@@ -39,8 +38,8 @@ def draw(
             for value in values:
                 members = [r for r in runs if (r.task, r.config[by], r.config[x]) == (task, line, value)]
                 must_agree(members)
-                # of one done twice that which came further
-                of[value] = [finals[run.id] for run in {run.seed: run for run in members}.values()]
+                wanted = next(iter(finals.values())).wanted
+                of[value] = [finals[run.id] for run in outcomes.of_each_seed(members, wanted)]
             rows += paper.points(axis, of, (task, label), looks[label])
         if not all(isinstance(value, int | float) for value in values):
             axis.set_xticks(range(len(values)), [label_of(x, value) for value in values])
