@@ -13,6 +13,7 @@ AGENT = [
     "agent.config",
     "agent.tasks",
     "agent.patience",
+    "agent.divergence",
     "agent.files",
     "agent.seeds",
     "agent.device",

@@ -104,7 +104,7 @@ def compare(
         raise BadInput(f"--by and --within both name {', '.join(sorted(both))}: leave out one")
     if within and against == PUBLISHED:
         raise BadInput("the published scores have no settings to compare within: leave out --within")
-    come = [run for run in runs if at is None or outcomes.come(run) >= at]
+    come = [run for run in runs if at is None or outcomes.diverged(run) or run.env_steps >= at]
     finals = scores.finals(store, come, until=at, complete=complete)
     behind = [run for run in runs if at is not None and outcomes.counts(run) and run.id not in finals]
     groups, again = _grouped(finals.values(), by, within)

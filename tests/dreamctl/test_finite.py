@@ -32,6 +32,19 @@ def test_a_metric_that_is_not_finite_fails_the_run_by_name(store, every):
     assert whole and good.name == "0000000080-0.pt"  # from before the first update
 
 
+def test_a_run_that_is_killed_has_not_diverged(store):
+    run = submit(store, spec(updates="2000"))
+    process = spawn(store, run.id, "cpu")
+    deadline = time.monotonic() + 100
+    while store.get(run.id).status != "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.kill()
+    process.wait(100)
+    store.reap()
+    ended = store.get(run.id)
+    assert (ended.standing, ended.diverged) == ("failed", False) and "died" in ended.reason
+
+
 def test_an_evaluation_that_is_not_finite_is_refused_in_one_line(store):
     run = submit(store, spec())
     for bad in (math.nan, math.inf):

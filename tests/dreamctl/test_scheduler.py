@@ -283,14 +283,8 @@ def test_a_failing_run_says_why_and_the_sweep_goes_on(tmp_path):
     for again in (store.sweeps()[0].name, "--where=model_lr=1e30"):
         refused = typed("retry", again, home=tmp_path)
         assert refused.returncode == 2 and f"dreamctl retry {failed.name}" in refused.stderr
-    record = enroll(
-        store,
-        "again",
-        [RunSpec(failed.task, failed.seed, Config.from_dict(failed.config), failed.preset)],
-        {},
-        max_attempts=3,
-        retry_failed=True,
-    )
+    cell = RunSpec(failed.task, failed.seed, Config.from_dict(failed.config), failed.preset)
+    record = enroll(store, "again", [cell], {}, max_attempts=3, retry_failed=True)
     assert store.counts(record.id) == {"diverged": 1}
     retried = typed("retry", failed.name, home=tmp_path)
     assert retried.returncode == 0 and f"{failed.name} had diverged" in retried.stderr
