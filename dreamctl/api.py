@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from agent.replay import Episode
     from dreamctl.results.claims import Verdict
 
-_COLUMNS = ("id", "name", "task", "method", "objective", "seed", "preset", "status", "steps", "env_steps", "updates")
-_MORE = ("score", "best_score", "work_seconds", "device", "hardware", "host", "code", "git_commit", "tags", "reason")
+_COLUMNS = ("id", "name", "task", "method", "objective", "seed", "preset", "status", "diverged")
+_MORE = (
+    *("steps", "env_steps", "updates", "score", "best_score", "work_seconds"),
+    *("device", "hardware", "host", "code", "git_commit", "tags", "reason"),
+)
 _TIMES = ("created_at", "started_at", "finished_at")
 
 
@@ -123,23 +126,23 @@ class Home:
         """
         import pandas as pd
 
-        from dreamctl.results import cells, curves
+        from dreamctl.results import cells, curves, standing
 
         by, groups = _keys(by), dict[tuple[Any, ...], list[Run]]()
-        for run in sorted(self._unforked(where), key=lambda run: run.env_steps):
-            if run.score is not None:
+        for run in self._unforked(where):
+            if standing.counts(run):
                 groups.setdefault(tuple(_value(run, key) for key in by), []).append(run)
         if not groups:
             raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
         every = [run for runs in groups.values() for run in runs]
+        longest = max(run.steps for run in every)
         width, late = width or curves.bin_width(every), curves.tolerance(every)
         rows = []
         for values, runs in groups.items():
             if len(tasks := {run.task for run in runs}) > 1:
                 raise BadInput(f"one group has the tasks {', '.join(sorted(tasks))}: add 'task' to by")
             cells.must_agree(runs, "group")
-            seeds = {run.seed: run for run in runs}  # of two equal runs the longer
-            points = curves.evaluations(self._store, list(seeds.values()))
+            points = curves.evaluations(self._store, standing.of_each_seed(runs, longest))
             curve = curves.aggregate([own for own in points.values() if len(own[0])], width, late)
             rows += [(*values, *point) for point in zip(*(column.tolist() for column in curve), strict=True)]
         return pd.DataFrame(rows, columns=[*by, *curve._fields]).rename(columns={"steps": "env_steps"})

@@ -102,10 +102,10 @@ def compare(
 
 def _remarks(runs: "list[Run]", found: "Comparison", at: int | None, by: "Sequence[str]") -> list[str]:
     """Notes on what limits the comparison."""
-    from dreamctl.results import grouping, selection
+    from dreamctl.results import grouping, standing
     from dreamctl.results.cells import alike
 
-    notes = selection.waiting(runs)
+    notes = standing.remarks(runs) + list(found.again)
     notes += grouping.mixed(alike((run for group in found.groups for run in group.runs), (*by, *found.within)))
     if found.behind:
         names = ", ".join(run.name for run in found.behind[:5])

@@ -113,7 +113,7 @@ def _table(runs: list[Any], _: tuple[str, ...]) -> None:
         {
             "ID": run.id,
             "SEED": str(run.seed),
-            "STATUS": run.status,
+            "STATUS": run.standing,
             "ENV STEPS": progress(run.env_steps, run.steps),
             "SCORE": number(run.score),
             "TIME": "-" if run.started_at is None else duration(run.work_seconds),

@@ -77,9 +77,10 @@ def show(
             "task": f"{record.task}, {record.method}, {record.objective}, seed {record.seed}",
             "preset": ", ".join((record.preset, *(f"{key}={value}" for key, value in from_preset(record).items()))),
             "fork of": _origin(record.parent),
-            "status": record.status + (f": {record.reason}" if record.reason else ""),
+            "status": record.standing + (f": {record.reason}" if record.reason else ""),
             "env steps": f"{progress(record.env_steps, record.steps)}, {record.updates:,} updates",
             "score": f"{number(record.score)} (best {number(record.best_score)})",
+            "counts": _counts(record),
             "curve": _curve(evaluations),
             "time": f"{duration(record.work_seconds)} at work on {record.device} of {record.host}{job}"
             if record.started_at
@@ -119,6 +120,15 @@ def show(
     console().print("\nnext", style="bold")
     for command in commands:
         typer.echo(f"{command.format(record.name)}{where}")
+
+
+def _counts(run: Any) -> str:
+    """What a run that has diverged counts with; empty for other runs."""
+    if run.standing != "diverged":
+        return ""
+    from dreamctl.results.standing import NOTHING
+
+    return f"with {number(NOTHING)}, as it has no evaluation" if run.score is None else "with its last evaluation"
 
 
 _NEXT = {  # commands to suggest, by status

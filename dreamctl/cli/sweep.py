@@ -183,14 +183,18 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", same_code: bool
         groups.setdefault((cell.task, *(getattr(cell.config, key) for key in varied)), []).append((cell, run))
     for key, members in groups.items():
         seeds = ",".join(str(cell.seed) for cell, _ in members)
-        stored = Counter(run.status for _, run in members if run)
+        stored = Counter(run.standing for _, run in members if run)
         table.add_row(*map(str, key), seeds, ", ".join(f"{n} {status}" for status, n in stored.items()) or "-")
     out.print(table)
-    stored = Counter(run.status if run else "missing" for run in runs)
+    stored = Counter(run.standing if run else "missing" for run in runs)
     out.print(f"\nsweep {title}: {len(cells)} runs: " + ", ".join(f"{n} {status}" for status, n in stored.items()))
     if other := other_code(store, cells, same_code):
         out.print(other)
-    todo = [cell for cell, run in zip(cells, runs, strict=True) if run is None or run.status != "finished"]
+    todo = [
+        cell
+        for cell, run in zip(cells, runs, strict=True)
+        if run is None or run.standing not in ("finished", "diverged")
+    ]
     cost = estimate(store, todo)
     hours = "time unknown" if cost.device_hours is None else f"{cost.device_hours:.1f} hours on one slot"
     disk = "unknown" if cost.disk is None else f"{cost.disk / 2**30:.1f} GiB"
@@ -280,7 +284,7 @@ def _lines(scheduler: "Scheduler | Cluster") -> Generator[None, None, None]:
         for run in changed:
             where = f" in job {run.job}" if run.job and run.status == "running" else ""
             score = f", score {run.score:.1f}" if run.score is not None else ""
-            status = "queued again" if run.status == "queued" else run.status
+            status = "queued again" if run.status == "queued" else run.standing
             say(f"{run.name}: {status}{where}" + (f": {run.reason}" if run.reason else score))
             seen[run.id] = f"{run.status} {run.attempt}"
         yield

@@ -57,7 +57,8 @@ def enroll(
     retry_failed: bool = False,
     same_code: bool = False,
 ) -> Sweep:
-    """Store a sweep, create the runs that its cells lack, and queue stopped ones (`retry_failed`: also failed ones).
+    """Store a sweep, create the runs that its cells lack, and queue stopped ones (`retry_failed`: also failed ones,
+    but not those that have diverged: that is their outcome).
 
     A file lock keeps two schedulers that start together from both creating a cell's run. plan: what the cells were
     made from, as JSON. same_code: see `existing`.
@@ -70,7 +71,7 @@ def enroll(
         runs = [existing(store, cell, same_code) or launch.submit(store, cell) for cell in cells]
         store.enroll(sweep.id, [run.id for run in runs])
         again = ("stopped", "failed") if retry_failed else ("stopped",)
-        store.requeue([run.id for run in runs if run.status in again])
+        store.requeue([run.id for run in runs if run.standing in again])
     return sweep
 
 
@@ -79,9 +80,9 @@ def existing(store: Store, cell: RunSpec, same_code: bool = False) -> Run | None
 
     same_code: runs of other code do not count. One that has not trained yet is of this code: this will train it.
     """
-    place = ("finished", "running", "queued", "stopped", "failed")
+    place = ("finished", "diverged", "running", "queued", "stopped", "failed")
     twins = [run for run in store.runs(digest=cell.digest) if not (same_code and _foreign(run))]
-    return min(twins, key=lambda run: (place.index(run.status), _foreign(run), -run.env_steps), default=None)
+    return min(twins, key=lambda run: (place.index(run.standing), _foreign(run), -run.env_steps), default=None)
 
 
 def other_code(store: Store, cells: Sequence[RunSpec], same_code: bool = False) -> str | None:

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.divergence import Diverged
 from agent.patience import Complaint, patiently
 from dreamctl.errors import StaleAttempt
 from dreamctl.jobs import files, launch, pictures
@@ -174,7 +175,9 @@ def work(
     give_back: str | None = None,
     profile: bool = False,
 ) -> Run:
-    """Train a run to its end in this process; returns the run as it then stands ('failed' after an error in training).
+    """Train a run to its end in this process; returns the run as it then stands.
+
+    It has failed after an error in training, and is marked as diverged if the error is the method's own (`Diverged`).
 
     attempt: that of an existing claim, by us or for us; None claims the run. Raises `StaleAttempt` if the run is no
     longer ours. give_back: a reason; with it a signal returns the run to the queue instead of stopping it. profile:
@@ -209,7 +212,7 @@ def _work(
     else:  # before loading torch: until then only our scheduler shows as the owner
         patiently(partial(store.adopt, run_id, attempt), may_recover)
     run = patiently(lambda: store.get(run_id), may_recover)
-    status, reason = "failed", None
+    status, reason, diverged = "failed", None, False
     profiler = Profiler(store, run) if profile else None
     with StoreRecorder(store, run, attempt, stopping, profiler) as recorder:
         try:
@@ -219,7 +222,7 @@ def _work(
         except Exception as error:
             with suppress(OSError):  # the log may be on a full disk
                 traceback.print_exc()
-            reason = _reason(error)
+            reason, diverged = _reason(error), isinstance(error, Diverged)
         try:
             patiently(recorder.flush, may_recover)
         except StaleAttempt:
@@ -230,7 +233,7 @@ def _work(
             profiler.close()
     if status == "stopped" and give_back and not recorder.told:
         status, reason = "queued", give_back
-    patiently(lambda: store.finish(run_id, attempt, status, reason), may_recover)
+    patiently(lambda: store.finish(run_id, attempt, status, reason, diverged), may_recover)
     return patiently(lambda: store.get(run_id), may_recover)
 
 
@@ -278,7 +281,7 @@ def _begin(store: Store, run: Run, attempt: int, device: str, env_steps: int) ->
 def _reason(error: Exception) -> str:
     """Why a run failed, in one line."""
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+    return lines[0] if isinstance(error, Diverged) else f"{type(error).__name__}: {lines[0]}"
 
 
 def _print(text: str) -> None:

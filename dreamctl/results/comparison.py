@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dreamctl.errors import BadInput
-from dreamctl.results import grouping, published, scores, statistics
+from dreamctl.results import grouping, published, scores, standing, statistics
 from dreamctl.results.cells import WATCHING, must_agree
 from dreamctl.results.scores import Final
 from dreamctl.results.statistics import Interval, Scores
@@ -64,7 +64,8 @@ class Group:
 @dataclass(frozen=True)
 class Comparison:
     """Groups, best first. cells: those that all have; left_out: the others; tests: how many p is corrected for;
-    least_p: the least p that so few seeds can give; behind: evaluated runs without a score at the steps asked for."""
+    least_p: the least p that so few seeds can give; behind: runs that count, but without a score at the steps asked
+    for; again: remarks on seeds with several runs."""
 
     groups: list[Group]
     cells: list[str]
@@ -72,6 +73,7 @@ class Comparison:
     tests: int
     least_p: float | None
     behind: list[Run]
+    again: Sequence[str] = ()
     within: Sequence[str] = ()
     source: published.Score | None = None  # a score of the group `published`, for its origin
 
@@ -99,10 +101,10 @@ def compare(
         raise BadInput(f"--by and --within both name {', '.join(sorted(both))}: leave out one")
     if within and against == PUBLISHED:
         raise BadInput("the published scores have no settings to compare within: leave out --within")
-    come = [run for run in runs if at is None or run.env_steps >= at]
+    come = [run for run in runs if at is None or standing.diverged(run) or run.env_steps >= at]
     finals = scores.finals(store, come, until=at, complete=complete)
-    behind = [run for run in runs if at is not None and run.score is not None and run.id not in finals]
-    groups = _grouped(finals.values(), by, within)
+    behind = [run for run in runs if at is not None and standing.counts(run) and run.id not in finals]
+    groups, again = _grouped(finals.values(), by, within)
     if not groups:
         raise BadInput(
             "none of these runs has been evaluated" + (f" and has reached {at:,} environment steps" if at else "")
@@ -127,7 +129,7 @@ def compare(
     tests, least = _test(groups, reference, against is None, {task: known[task] for task in cells if task in known})
     _differences(groups)
     source = next(iter(known.values()), None)
-    return Comparison(groups, cells, sorted(every - set(cells)), tests, least, behind, within, source)
+    return Comparison(groups, cells, sorted(every - set(cells)), tests, least, behind, again, within, source)
 
 
 def cell_of(run: Run, within: Sequence[str]) -> str:
@@ -140,19 +142,26 @@ def scaled(scores: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     return {cell: [value / SCALE for value in values] for cell, values in scores.items()}
 
 
-def _grouped(finals: Iterable[Final], by: Sequence[str], within: Sequence[str]) -> list[Group]:
-    """Groups with their scores by cell. Raises `BadInput` if runs of one cell differ in more than their seeds."""
+def _grouped(finals: Iterable[Final], by: Sequence[str], within: Sequence[str]) -> tuple[list[Group], list[str]]:
+    """Groups with their scores by cell, and remarks on seeds with several runs in one.
+
+    Raises `BadInput` if runs of one cell differ in more than their seeds.
+    """
     members: dict[tuple[str, str], list[Final]] = {}
-    for one in sorted(finals, key=lambda final: final.run.env_steps):
+    for one in finals:
         members.setdefault((grouping.name(one.run, by), cell_of(one.run, within)), []).append(one)
     groups: dict[str, Group] = {}
     for (name, cell), same in members.items():
-        must_agree([one.run for one in same], "group", within=True)
+        runs = [one.run for one in same]
+        must_agree(runs, "group", within=True)
         group = groups.setdefault(name, Group(name, {}))
-        own = list({one.run.seed: one for one in same}.values())  # of two equal runs the longer counts
+        of = {one.run.id: one for one in same}
+        own = [of[run.id] for run in standing.of_each_seed(runs, same[0].wanted)]
         group.scores[cell] = [one.score for one in own]
         group.finals += own
-    return list(groups.values())
+    cells = [[one.run for one in same] for same in members.values()]
+    wanted = max((one.wanted for same in members.values() for one in same), default=0)
+    return list(groups.values()), standing.again(cells, wanted)
 
 
 def _summarize(group: Group, of_runs: bool) -> None:

@@ -11,8 +11,22 @@ from dreamctl.store import code
 from dreamctl.store.identity import DEFAULTS
 
 OWN = (
-    *("id", "name", "task", "method", "objective", "seed", "preset", "status", "reason", "env_steps", "steps"),
-    *("updates", "score", "best_score", "tags", "note", "digest", "device", "hardware", "host", "job", "attempt"),
+    *("id", "name", "task", "method", "objective", "seed", "preset", "status", "diverged", "reason"),
+    *(
+        "env_steps",
+        "steps",
+        "updates",
+        "score",
+        "best_score",
+        "tags",
+        "note",
+        "digest",
+        "device",
+        "hardware",
+        "host",
+        "job",
+        "attempt",
+    ),
     *("created_at", "started_at", "finished_at", "work_seconds", "code", "git_commit", "git_dirty"),
 )  # not the config's; times (_at) are UTC seconds since the epoch, score is the latest evaluation's mean return
 _NOTED = ("code", "hardware")  # when training begins; not on record for runs of before

@@ -60,10 +60,10 @@ def of_training(run: Run) -> dict[str, str]:
 
 def description(run: Run) -> str:
     """A run's status and score, its differences from the preset, and what to type next."""
-    score = "no evaluation yet" if run.score is None else f"score **{run.score:.1f}** (best {run.best_score:.1f})"
+    score = "no evaluation" if run.score is None else f"score **{run.score:.1f}** (best {run.best_score:.1f})"
     changed = ", ".join(f"`{key}={value}`" for key, value in from_preset(run).items() if key != "steps")
     lines = [
-        f"{run.status.capitalize()}: {score} after {run.env_steps:,} of {run.steps:,} environment steps, "
+        f"{run.standing.capitalize()}: {score} after {run.env_steps:,} of {run.steps:,} environment steps, "
         f"{run.work_seconds / 3600:.2f} hours at work.",
         *([f"Reason:\n\n    {run.reason}"] if run.reason else []),
         f"Preset `{run.preset}`" + (f" with {changed}." if changed else ", unchanged."),
@@ -80,7 +80,7 @@ def place(experiment: str, run: str) -> str:
 def description_of_sweep(sweep: Sweep, counts: Mapping[str, int], runs: Mapping[str, Run]) -> str:
     """How many runs of a sweep have each status, and links to some of them."""
     states = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    rows = [f"| [{run.name}]({there}) | {run.status} | {_score(run)} |" for there, run in runs.items()]
+    rows = [f"| [{run.name}]({there}) | {run.standing} | {_score(run)} |" for there, run in runs.items()]
     table = ["| run | status | score |", "|---|---|---|", *rows]
     total = sum(counts.values())
     lines = [f"{counted(total, 'run')}: {states}.", *(["\n".join(table)] if rows else [])]

@@ -1,8 +1,10 @@
 """The run database: the life cycle of runs and what is known of them. The source of truth, written first.
 
-A run goes queued -> running -> finished | failed | stopped; failed and stopped runs can be taken on again. Whoever
-trains a run claims it and gets an attempt number, which every later write must carry: a worker that was thought dead
-and comes back cannot overwrite its successor.
+A run goes queued -> running -> finished | failed | stopped; failed and stopped runs can be taken on again. A run
+that failed by its method (`Run.diverged`) is an outcome; one that failed by its machine is missing.
+
+Whoever trains a run claims it and gets an attempt number, which every later write must carry: a worker that was thought
+dead and comes back cannot overwrite its successor.
 """
 
 from __future__ import annotations
@@ -160,16 +162,17 @@ class Store(SweepQueue, Labels):
                 session.execute(upsert, [{"run_id": run_id, **point._asdict()} for point in scalars])
         return stop
 
-    def finish(self, run_id: str, attempt: int, status: str, reason: str | None = None) -> None:
+    def finish(self, run_id: str, attempt: int, status: str, reason: str | None = None, diverged: bool = False) -> None:
         """End an attempt: finished, failed (with a reason of one line), stopped, or queued: given back.
 
-        Raises `StaleAttempt`.
+        diverged: it failed by its method, which is an outcome, and not by its machine. Raises `StaleAttempt`.
         """
         ended = None if status == "queued" else time.time()
         with self._write() as session:
             values = sign_of_life() | {
                 "status": status,
                 "reason": reason,
+                "diverged": diverged,
                 "finished_at": ended,
                 "stop_requested": False,
             }

@@ -15,7 +15,10 @@ from dreamctl.store import code, fields
 T = TypeVar("T")
 
 # What a run has beside its config's fields.
-_OWN = ("name", "task", "seed", "preset", "status", "tags", "host", "device", "hardware", "code", "git_commit")
+_OWN = (
+    *("name", "task", "seed", "preset", "status", "diverged", "tags", "host", "device", "hardware", "code"),
+    "git_commit",
+)
 
 Conditions = Sequence[tuple[str, tuple[str, ...]]]
 

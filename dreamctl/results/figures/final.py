@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamctl.results import grouping, scores
+from dreamctl.results import grouping, scores, standing
 from dreamctl.results.cells import Choice, must_agree
 from dreamctl.results.figures import lines, paper, style
 from dreamctl.store import Run, Store
@@ -17,7 +17,6 @@ def draw(
 ) -> list[Path]:
     """Draw runs into STEM.*. Raises `BadInput` for an unknown field and when nothing has been evaluated."""
     grouping.check((x, by))
-    runs = sorted((run for run in runs if run.score is not None), key=lambda run: run.env_steps)
     finals = scores.finals(store, runs, until=choice.until, complete=choice.complete)
     runs = [run for run in runs if run.id in finals]
     lines.require(runs, choice.until)
@@ -36,8 +35,8 @@ def draw(
             for value in values:
                 members = [run for run in runs if place[run.id] == (task, line, value)]
                 must_agree(members)
-                # of one done twice that which came further
-                of[value] = [finals[run.id] for run in {run.seed: run for run in members}.values()]
+                wanted = next(iter(finals.values())).wanted
+                of[value] = [finals[run.id] for run in standing.of_each_seed(members, wanted)]
             rows += paper.points(axis, of, (task, label), looks[label])
         if not all(isinstance(value, int | float) for value in values):
             axis.set_xticks(range(len(values)), [grouping.label(x, value) for value in values])

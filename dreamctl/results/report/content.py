@@ -13,7 +13,7 @@ from typing import Any
 
 from dreamctl.errors import BadInput
 from dreamctl.jobs.sweeps import BUILT_IN
-from dreamctl.results import claims, costs, draw, grouping, selection
+from dreamctl.results import claims, costs, draw, grouping, selection, standing
 from dreamctl.results.cells import Choice, alike
 from dreamctl.results.claims import Evidence, Verdict
 from dreamctl.results.figures import FIGURES, SWEEPS, style
@@ -76,7 +76,7 @@ def gather(store: Store, choice: Choice, folder: Path, progress: Progress) -> Re
     parts = []
     for preset in presets:
         of_preset = [run for run in runs if run.preset == preset]
-        if any(run.score is not None for run in of_preset):
+        if any(standing.counts(run) for run in of_preset):
             place = folder / preset if len(presets) > 1 else folder
             parts.append(_part(store, replace(choice, preset=preset), of_preset, rates, place, progress))
     if not parts:
@@ -126,8 +126,8 @@ def _part(
 
 def _statuses(runs: Sequence[Run], presets: Sequence[str]) -> Table:
     """How many runs of each preset stand how."""
-    counted = Counter((run.preset, run.status) for run in runs)
-    names = sorted({run.status for run in runs})
+    counted = Counter((run.preset, run.standing) for run in runs)
+    names = sorted({run.standing for run in runs})
     rows = []
     for preset in presets:
         of = [run for run in runs if run.preset == preset]
@@ -194,7 +194,7 @@ def _sweeps(store: Store, choice: Choice, runs: Sequence[Run], rates: dict[str, 
 def _cost(name: str, runs: Sequence[Run], rates: dict[str, float]) -> tuple[str, ...]:
     timed = [run for run in runs if rates.get(run.id)]
     hours = sum(run.env_steps / rates[run.id] / 3600 for run in timed)
-    left = sum(max(0, run.steps - run.env_steps) for run in runs if run.status != "finished")
+    left = sum(max(0, run.steps - run.env_steps) for run in runs if run.standing not in ("finished", "diverged"))
     rate = median(rates[run.id] for run in timed) if timed else None
     finished = sum(run.status == "finished" for run in runs)
     steps = sum(run.env_steps for run in runs)
