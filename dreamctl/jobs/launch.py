@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dreamctl.errors import BadInput
@@ -14,6 +14,7 @@ from dreamctl.jobs import forking
 from dreamctl.jobs.files import sha256
 from dreamctl.jobs.spec import RunSpec, with_steps
 from dreamctl.store import Run, Store, code, tracking
+from dreamctl.wording import counted
 
 # By default glibc returns the memory of large tensors to the kernel, which zeroes it page by page for the next update.
 # Workers keep it, in huge pages: an update takes 0.75 of the time at the paper's size, 0.92 at `small`
@@ -23,6 +24,8 @@ MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
+
+_LISTED = 3  # codes that are told
 
 
 def submit(store: Store, spec: RunSpec) -> Run:
@@ -47,6 +50,44 @@ def submit(store: Store, spec: RunSpec) -> Run:
             store.remove(run.id)
             raise
     return run
+
+
+def runs_of(store: Store, cells: Iterable[RunSpec], same_code: bool = False) -> list[Run]:
+    """The runs of cells: stored ones, and new ones where there is none. Processes that do this at once need `alone`."""
+    return [existing(store, cell, same_code) or submit(store, cell) for cell in cells]
+
+
+def existing(store: Store, cell: RunSpec, same_code: bool = False) -> Run | None:
+    """The stored run of a cell, None without any; of several the one that is furthest, of this code if it can be.
+
+    same_code: runs of other code do not count. One that has not trained yet is of this code: this will train it.
+    """
+    place = ("finished", "diverged", "running", "queued", "stopped", "failed")
+    twins = [run for run in store.runs(digest=cell.digest) if not (same_code and _foreign(run))]
+    return min(twins, key=lambda run: (place.index(run.standing), _foreign(run), -run.env_steps), default=None)
+
+
+def other_code(store: Store, cells: Sequence[RunSpec], same_code: bool = False) -> str | None:
+    """What to say of the stored runs of these cells that other code has trained; None if there is none.
+
+    same_code: whether they will be trained anew; those that have been are not told again.
+    """
+    found = [run for cell in cells if (run := existing(store, cell)) and _foreign(run)]
+    if same_code:
+        found = [run for run in found if all(map(_foreign, store.runs(digest=run.digest)))]
+    if not found:
+        return None
+    codes = code.parts(code.short(code.of(run) or "") for run in found)
+    more = f" and {len(codes) - _LISTED} more" if len(codes) > _LISTED else ""
+    what = (
+        f"{len(found)} of {counted(len(cells), 'run')} were trained by other code ({', '.join(codes[:_LISTED])}{more})"
+    )
+    return f"{what}: {'trained anew' if same_code else 'used; --same-code trains them anew'}"
+
+
+def _foreign(run: Run) -> bool:
+    """Whether other code than this has trained a run, alone or with this."""
+    return code.of(run) not in (None, code.digest(run.task))
 
 
 def sources(task: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 
 import agent
 from dreamctl.errors import StaleAttempt
-from dreamctl.jobs import scheduler, sweeps, worker
+from dreamctl.jobs import launch, scheduler, sweeps, worker
 from dreamctl.jobs.launch import submit
 from dreamctl.store import code, open_store, provenance
 from tests.dreamctl.conftest import QUICK, made_older, spec, typed
@@ -255,7 +255,7 @@ def test_a_sweep_counts_runs_of_other_code_and_trains_them_anew_if_asked(two):
     dry = typed(*SWEEP, "--dry-run", "--same-code", home=store.home).stdout
     assert f"{told}: trained anew" in " ".join(dry.split()) and "1 finished, 1 missing" in dry
     cells = sweeps.build(None, sweeps.Request(("pendulum_swingup",), None, "2", "smoke", tuple(QUICK))).cells()
-    assert scheduler.existing(store, cells[1]).id == theirs.id
+    assert launch.existing(store, cells[1]).id == theirs.id
 
     again = [scheduler.enroll(store, "again", cells, {}, 3, same_code=True) for _ in range(2)]
     members = store.members(again[1].id)
@@ -263,10 +263,10 @@ def test_a_sweep_counts_runs_of_other_code_and_trains_them_anew_if_asked(two):
     assert (members[1].status, members[1].seed, members[1].code) == ("queued", 1, None)
     assert scheduler.other_code(store, cells, same_code=True) is None  # they wait to be trained
     attempt = store.claim(members[1].id, "cpu")  # one that is being trained is not other code
-    assert scheduler.existing(store, cells[1], same_code=True).id == members[1].id
+    assert launch.existing(store, cells[1], same_code=True).id == members[1].id
     store.begin(members[1].id, attempt, env_steps=0, code=code.digest(run.task), hardware=None)
     store.finish(members[1].id, attempt, "finished")
-    assert scheduler.existing(store, cells[1]).id == members[1].id  # of two that are finished
+    assert launch.existing(store, cells[1]).id == members[1].id  # of two that are finished
     store.remove(members[1].id)
 
 
