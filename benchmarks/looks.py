@@ -2,8 +2,8 @@
 
 `python -m benchmarks.looks HOME [--kills 40] [--schedulers 2] [--slots 2]`; exit code 1 when it does not. Real
 training of environments whose returns are known, through `dreamctl sweep`. Schedulers and workers get SIGKILL at random
-moments, schedulers also at the moment when a look's runs have ended. The sweep starts over until all kills are done.
-DREAMCTL_DB chooses another database than SQLite in the home.
+moments, a third of the kills at each look; schedulers also, beyond these, in the moments when a look's runs have ended.
+The sweep starts over until all kills are done. DREAMCTL_DB chooses another database than SQLite in the home.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from typing import Any
 from dreamctl.store import Store, open_store
 
 NAME = "looks"
-_KILL_EVERY = 4.0  # seconds, on average
+_KILL_EVERY = 8.0  # seconds, on average
+_BETWEEN = 3  # kills between two looks, at most
 ENVIRONMENT = '''
 import numpy as np
 
@@ -104,6 +106,7 @@ def under_fire(folder: Path, kills: dict[str, int], limit: int, schedulers: int,
         return subprocess.Popen([*COMMAND, str(slots), "--home", str(home)], cwd=folder, stdout=log, stderr=log)
 
     processes, bad, due = [start() for _ in range(schedulers)], 0, time.monotonic() + _KILL_EVERY
+    ends: Counter[int] = Counter()  # kills between looks, by look
     while processes:
         time.sleep(0.02)
         for process in [process for process in processes if process.poll() is not None]:
@@ -111,14 +114,20 @@ def under_fire(folder: Path, kills: dict[str, int], limit: int, schedulers: int,
             if process.returncode == -signal.SIGKILL:
                 processes.append(start())
             bad += process.returncode not in (0, -signal.SIGKILL)
-        states = [status for sweep in store.sweeps() for _, status, _ in store.states(sweep.id)]
-        between = bool(states) and not {"queued", "running"} & set(states)
-        if sum(kills.values()) < limit and (time.monotonic() > due or between and rng.random() < 0.2):
+        sweeps = store.sweeps()
+        at = len(store.looks(sweeps[0].id)) if sweeps else 0
+        states = {status for _, status, _ in store.states(sweeps[0].id)} if sweeps else set()
+        whom = None
+        if states and not {"queued", "running"} & states:
+            if rng.random() < 0.03 and ends[at] < _BETWEEN:  # about every second while it is so
+                ends[at] += 1
+                whom = "between looks"
+        elif time.monotonic() > due and kills["workers"] + kills["schedulers"] < limit * (at + 1) / 3:
             due = time.monotonic() + rng.expovariate(1 / _KILL_EVERY)
-            whom = "between looks" if between else rng.choice(["workers", "workers", "schedulers"])
-            pids = (
-                [run.pid for run in store.runs(status="running")] if whom == "workers" else [p.pid for p in processes]
-            )
+            whom = rng.choice(["workers", "workers", "schedulers"])
+        if whom:
+            workers = [run.pid for run in store.runs(status="running")]
+            pids = workers if whom == "workers" else [process.pid for process in processes]
             with suppress(ProcessLookupError, TypeError, IndexError):
                 os.kill(rng.choice(pids), signal.SIGKILL)
                 kills[whom] += 1
@@ -149,7 +158,7 @@ def main() -> None:
     kills = {"workers": 0, "schedulers": 0, "between looks": 0}
     rng, began = random.Random(0), time.monotonic()
     sweeps = deaths = doubled = different = bad = 0
-    while sum(kills.values()) < arguments.kills:
+    while kills["workers"] + kills["schedulers"] < arguments.kills:
         store = open_store(folder / "fire")
         start_over(store)
         bad += under_fire(folder, kills, arguments.kills, arguments.schedulers, arguments.slots, rng)

@@ -126,8 +126,8 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def test_a_kill_between_any_two_statements_is_repaired(tmp_path, monkeypatch):
-    """Of the step from one look to the next, on SQLite; the process dies before the statement of each number."""
+def test_a_kill_between_any_two_statements_is_repaired_on_sqlite(tmp_path, monkeypatch):
+    """Of the step from one look to the next; the process dies before the statement of each number."""
     monkeypatch.delenv("DREAMCTL_DB", raising=False)
     store = open_store(tmp_path / "before")
     sweep = start(store, asks())
