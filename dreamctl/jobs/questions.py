@@ -32,14 +32,15 @@ OUTCOMES = {
     "final": "mean return of the last evaluation",
     "curve": "mean return of all evaluations",
     "early": "mean return of the evaluations in the first quarter of the steps",
-    "hours": "hours per 1e6 environment steps, on one kind of machine",
+    "hours": "hours per 1e6 environment steps, on the one kind of machine that has most of the runs",
     "prediction_error": "squared error of 45 predicted images over that of their mean image",
 }
 SCALES = ("points", "ratio")
 OTHERS = "others"  # in place of a group: every other value of the fields that `better` names
+PUBLISHED = ("dreamer", "planet", "d4pg", "a3c", "slac")  # methods whose scores by task are known
 _KEYS = (
-    *("asks", "place", "better", "worse", "than", "near", "within", "share", "by", "sum", "at_each", "where"),
-    *("more_at", "than_at", "scale", "outcome", "margin", "floor", "count", "all", "note"),
+    *("asks", "place", "better", "worse", "than", "near", "within", "share", "by", "at_least", "sum", "at_each"),
+    *("where", "more_at", "than_at", "scale", "outcome", "margin", "floor", "count", "all", "note"),
 )
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 
@@ -56,10 +57,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Term:
-    """weight * the mean over these cells (keys) of the outcome."""
+    """weight * the mean over these cells (keys) of the outcome. group: what the question calls these, as it is said."""
 
     weight: float
     cells: tuple[str, ...]
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,22 +164,24 @@ def _compared(
     if "sum" in fields:
         terms = [
             Term(
-                float(term["times"]), tuple(cell.key for cell in _chosen(name, cells, _fields(name, "of", term["of"])))
+                _number(term["times"]), tuple(cell.key for cell in _chosen(name, cells, _fields(name, "of", term["of"])))
             )
             for term in fields["sum"]
         ]
         if all(term.cells for term in terms):
-            yield Contrast(group, group, (Stratum("", tuple(terms), -float(fields.get("by", 0))),))
+            yield Contrast(group, group, (Stratum("", tuple(terms), -_number(fields.get("by", 0))),))
         return
     ours, sign = (fields["better"], 1.0) if "better" in fields else (fields.get("worse"), -1.0)
     own = _combinations(name, cells, ours if ours is not None else fields["near"]["of"])
     for mine in own:
+        if "at_least" in fields:
+            yield from _against(part, cells, mine, Reference(_number(fields["at_least"])), 1.0, group, alone=True)
         if "near" in fields:
             yield from _near(part, cells, mine, group)
             continue
         than = fields["than"]
         if not isinstance(than, Mapping) and than != OTHERS:  # a number
-            known = Reference(float(than))
+            known = Reference(_number(than))
             yield from _against(part, cells, mine, known, sign, group)
         elif isinstance(than, Mapping) and "published" in than:
             yield from _against(part, cells, mine, Reference(published=str(than["published"])), sign, group)
@@ -201,7 +205,7 @@ def _pair(
     """mine less `share` of theirs, less `by`, over cells that differ in nothing else; or the interaction of that."""
     fields = part.fields
     label = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {_said(theirs)}")))
-    share, by = _number(fields.get("share", 1.0)), float(fields.get("by", 0.0))
+    share, by = _number(fields.get("share", 1.0)), _number(fields.get("by", 0.0))
     named = {*mine, *theirs}
     if "more_at" in fields:
         at = {sign_: _fields("", "more_at", fields[key]) for sign_, key in ((1.0, "more_at"), (-1.0, "than_at"))}
@@ -210,7 +214,7 @@ def _pair(
         at = {1.0: {}}
     rest = [field for field in cells[0].at if field not in named]
     strata, logs = [], part.scale == "ratio"
-    whole: dict[tuple[float, str], list[str]] = {}
+    whole: dict[tuple[float, float], list[str]] = {}
     for point in dict.fromkeys(tuple(cell.at[field] for field in rest) for cell in cells):
         here = [cell for cell in cells if tuple(cell.at[field] for field in rest) == point]
         terms, complete = [], True
@@ -223,24 +227,34 @@ def _pair(
                     and all(where.is_any(cell.at[field], values) for field, values in wanted.items())
                 )
                 complete = complete and bool(keys)
-                terms.append(Term(sign * of_side * of_group * weight, keys))
-                whole.setdefault((of_side, str(of_group)), []).extend(keys)
+                terms.append(Term(sign * of_side * of_group * weight, keys, _said(chosen)))
         if complete:
+            for term, (side, of_group) in zip(terms, itertools.product(at, (1.0, -1.0)), strict=True):
+                whole.setdefault((side, of_group), []).extend(term.cells)
             strata.append(Stratum(", ".join(point), tuple(terms), -by))
     if strata and logs:  # a share of sums is steadier than a mean of shares
-        weights = {(s, str(g)): sign * s * g for s in at for g in (1.0, -1.0)}
         constant = -sign * math.log(share) if "more_at" not in fields else 0.0
-        terms = [Term(weights[key], tuple(keys)) for key, keys in whole.items()]
+        terms = [
+            Term(sign * side * of_group, tuple(keys), _said(mine if of_group > 0 else theirs))
+            for (side, of_group), keys in whole.items()
+        ]
         strata = [Stratum("", tuple(terms), constant - by)]
     if strata:
         yield Contrast(label, group, tuple(strata))
 
 
 def _against(
-    part: Part, cells: Sequence[Cell], mine: Mapping[str, str], known: Reference, sign: float, group: str
+    part: Part,
+    cells: Sequence[Cell],
+    mine: Mapping[str, str],
+    known: Reference,
+    sign: float,
+    group: str,
+    alone: bool = False,
 ) -> Iterable[Contrast]:
-    """mine less `share` of what is known, less `by`, averaged over all cells."""
-    share, by = _number(part.fields.get("share", 1.0)), float(part.fields.get("by", 0.0))
+    """mine less `share` of what is known, less `by`, averaged over all cells; alone: without `share` and `by`."""
+    fields = {} if alone else part.fields
+    share, by = _number(fields.get("share", 1.0)), _number(fields.get("by", 0.0))
     own = [cell for cell in cells if all(cell.at[field] == value for field, value in mine.items())]
     what = f"published {known.published}" if known.published else f"{known.number:g}"
     label = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {what}")))
@@ -265,13 +279,15 @@ def _near(part: Part, cells: Sequence[Cell], mine: Mapping[str, str], group: str
     """Two contrasts: mine above `near` - `within`, and below `near` + `within` (on the scale `ratio`: / and *)."""
     near, within = part.fields["near"], _number(part.fields["within"])
     if part.scale == "ratio":
-        ends = {"above": math.log(float(near["is"]) / within), "below": math.log(float(near["is"]) * within)}
+        ends = {"above": math.log(_number(near["is"]) / within), "below": math.log(_number(near["is"]) * within)}
     else:
-        ends = {"above": float(near["is"]) - within, "below": float(near["is"]) + within}
+        ends = {"above": _number(near["is"]) - within, "below": _number(near["is"]) + within}
     theirs = near.get("over")
     for what, end in ends.items():
         sign = 1.0 if what == "above" else -1.0
-        label = ", ".join(filter(None, (group, f"{_said(mine)} {what} {math.exp(end) if theirs else end:.3g}")))
+        shown = math.exp(end) if part.scale == "ratio" else end
+        over_what = f" over {_said(_combinations('', cells, theirs)[0])}" if theirs else ""
+        label = ", ".join(filter(None, (group, f"{_said(mine)}{over_what} {what} {shown:.3g}")))
         own = tuple(c.key for c in cells if all(c.at[field] == value for field, value in mine.items()))
         if theirs:
             (other,) = _combinations("", cells, theirs)
@@ -294,10 +310,14 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
     if ways[0] in ("better", "worse"):
         _fields(name, ways[0], fields[ways[0]])
         than = fields["than"]
-        if isinstance(than, dict) and "published" not in than:
+        if isinstance(than, dict) and "published" in than:
+            if set(than) != {"published"} or than["published"] not in PUBLISHED:
+                known = ", ".join(PUBLISHED)
+                raise BadInput(f"question {name}: than: {{published: METHOD}} takes one of {known}")
+        elif isinstance(than, dict):
             _fields(name, "than", than)
-        elif than != OTHERS and not isinstance(than, dict):
-            _real(name, "than", than)
+        elif than != OTHERS:
+            _real(name, "than", than, low=0 if fields.get("scale") == "ratio" else None)
     if ways[0] == "near":
         near = fields["near"]
         if (
@@ -307,6 +327,8 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
         ):
             raise BadInput(f"question {name}: near takes of: GROUP and is: NUMBER, and stands beside within: NUMBER")
         _real(name, "near", near["is"], low=0)
+        for key in sorted({"of", "over"} & set(near)):
+            _fields(name, key, near[key])
     if ways[0] == "sum":
         if not isinstance(fields["sum"], list) or not all(
             isinstance(term, dict) and set(term) == {"times", "of"} for term in fields["sum"]
@@ -323,7 +345,11 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
             raise BadInput(f"question {name}: {key} is {found!r}{nearest(found, choices)}: one of {', '.join(choices)}")
     for key in ("share", "within", "by"):
         if key in fields:
-            _real(name, key, fields[key], low=None if key == "by" else 0)
+            _real(name, key, fields[key], low=None if key == "by" else 1 if (key, scale) == ("within", "ratio") else 0)
+    if "at_least" in fields:
+        _real(name, "at_least", fields["at_least"])
+        if scale == "ratio" or ways[0] != "better":
+            raise BadInput(f"question {name}: at_least is a number of points beside better")
     margin = _real(name, "margin", fields["margin"], low=0) if "margin" in fields else None
     if margin is not None and str(fields["margin"]).strip().endswith("%") and scale != "ratio":
         raise BadInput(
