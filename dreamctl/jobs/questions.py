@@ -142,6 +142,8 @@ def contrasts(part: Part, cells: Sequence[Cell], name: str = "") -> tuple[Contra
     """The contrasts of a part among a sweep's cells. Raises `BadInput` if a value is in none of them."""
     fields = part.fields
     within = _chosen(name, cells, _fields(name, "where", fields.get("where", {})))
+    for key in ("more_at", "than_at"):
+        _chosen(name, within, _fields(name, key, fields.get(key, {})))
     each = _listed(fields.get("at_each", ()))
     for field in each:
         _axis(name, within, field)
