@@ -33,17 +33,18 @@ OUTCOMES = {
     "final": "mean return of the last evaluation",
     "curve": "mean return of all evaluations",
     "early": "mean return of the evaluations in the first quarter of the steps",
-    "hours": "hours per 1e6 environment steps, on one kind of machine",
+    "hours": "hours per 1e6 environment steps, on the one kind of machine that has most of the runs",
     "prediction_error": "squared error of 45 predicted images over that of their mean image",
 }
 SCALES = ("points", "ratio")
 OTHERS = "others"  # in place of a group: every other value of the fields that `better` names
+PUBLISHED = ("dreamer", "planet", "d4pg", "a3c", "slac")  # methods whose scores by task are known
 _KEYS = (
-    *("asks", "place", "better", "worse", "than", "near", "within", "share", "by", "sum", "at_each", "where"),
-    *("more_at", "than_at", "scale", "outcome", "margin", "floor", "count", "all", "note"),
+    *("asks", "place", "better", "worse", "than", "near", "within", "share", "by", "at_least", "sum", "at_each"),
+    *("where", "more_at", "than_at", "scale", "outcome", "margin", "floor", "count", "all", "note"),
 )
 _BESIDE = {  # what may stand beside each way to ask
-    "better": ("than", "share", "by", "more_at", "than_at"),
+    "better": ("than", "share", "by", "at_least", "more_at", "than_at"),
     "worse": ("than", "share", "by", "more_at", "than_at"),
     "near": ("within",),
     "sum": ("by",),
@@ -67,10 +68,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Term:
-    """weight * the mean over these cells (keys) of the outcome."""
+    """weight * the mean over these cells (keys) of the outcome. group: what the question calls these, as it is said."""
 
     weight: float
     cells: tuple[str, ...]
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,8 @@ def _compared(name: str, part: Part, cells: Sequence[Cell], here: Mapping[str, s
     ours, sign = (fields["better"], 1.0) if "better" in fields else (fields.get("worse"), -1.0)
     own = _combinations(name, cells, ours if ours is not None else fields["near"]["of"])
     for mine in own:
+        if "at_least" in fields:
+            yield from _against(part, cells, mine, Reference(_number(fields["at_least"])), 1.0, group, alone=True)
         if "near" in fields:
             yield from _near(part, cells, mine, group)
             continue
@@ -246,7 +250,7 @@ def _pair(
                     if all(cell.at[field] == value for field, value in chosen.items())
                     and all(_is_any(cell.at[field], values) for field, values in wanted.items())
                 )
-                terms.append(Term(sign * of_side * of_group * weight, keys))
+                terms.append(Term(sign * of_side * of_group * weight, keys, _said(chosen)))
                 keys_of[of_side, of_group] = keys
         if all(keys_of.values()):
             strata.append(Stratum(", ".join(point), tuple(terms), -by))
@@ -254,17 +258,27 @@ def _pair(
                 whole.setdefault(side, []).extend(keys)
     if strata and logs:  # a share of sums is steadier than a mean of shares
         constant = -sign * math.log(share) if "more_at" not in fields else 0.0
-        terms = [Term(sign * s * g, tuple(keys)) for (s, g), keys in whole.items()]
+        terms = [
+            Term(sign * side * of_group, tuple(keys), _said(mine if of_group > 0 else theirs))
+            for (side, of_group), keys in whole.items()
+        ]
         strata = [Stratum("", tuple(terms), constant - by)]
     if strata:
         yield Contrast(label, group, tuple(strata))
 
 
 def _against(
-    part: Part, cells: Sequence[Cell], mine: Mapping[str, str], known: Reference, sign: float, group: str
+    part: Part,
+    cells: Sequence[Cell],
+    mine: Mapping[str, str],
+    known: Reference,
+    sign: float,
+    group: str,
+    alone: bool = False,
 ) -> Iterable[Contrast]:
-    """mine less `share` of what is known, less `by`, averaged over all cells."""
-    share, by = _number(part.fields.get("share", 1.0)), _number(part.fields.get("by", 0.0))
+    """mine less `share` of what is known, less `by`, averaged over all cells; alone: without `share` and `by`."""
+    fields = {} if alone else part.fields
+    share, by = _number(fields.get("share", 1.0)), _number(fields.get("by", 0.0))
     own = [cell for cell in cells if all(cell.at[field] == value for field, value in mine.items())]
     what = f"published {known.published}" if known.published else f"{known.number:g}"
     label = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {what}")))
@@ -294,9 +308,11 @@ def _near(part: Part, cells: Sequence[Cell], mine: Mapping[str, str], group: str
     else:
         ends = {"above": middle - within, "below": middle + within}
     theirs = near.get("over")
+    over_what = f" over {_said({key: '/'.join(_listed(given)) for key, given in theirs.items()})}" if theirs else ""
     for what, end in ends.items():
         sign = 1.0 if what == "above" else -1.0
-        label = ", ".join(filter(None, (group, f"{_said(mine)} {what} {math.exp(end) if ratio else end:.3g}")))
+        shown = math.exp(end) if ratio else end
+        label = ", ".join(filter(None, (group, f"{_said(mine)}{over_what} {what} {shown:.3g}")))
         own = tuple(c.key for c in cells if all(c.at[field] == value for field, value in mine.items()))
         if theirs:
             over = tuple(cell.key for cell in _chosen(cells, _fields("", "over", theirs)))
@@ -350,6 +366,10 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
     for key, low in (("share", 0.0), ("within", 1.0 if scale == "ratio" else 0.0), ("by", None)):
         if key in fields:
             _real(name, key, fields[key], low=low)
+    if "at_least" in fields:
+        _real(name, "at_least", fields["at_least"])
+        if scale == "ratio":
+            raise BadInput(f"question {name}: at_least is a number of points: leave out scale")
     margin = _real(name, "margin", fields["margin"], low=0) if "margin" in fields else None
     if margin is not None and str(fields["margin"]).strip().endswith("%") and scale != "ratio":
         raise BadInput(
@@ -372,8 +392,8 @@ def _than(name: str, fields: Mapping[str, Any], scale: str) -> None:
     """Raises `BadInput` unless `than` is a group, others, a number or {published: METHOD}."""
     than = fields["than"]
     published = isinstance(than, dict) and "published" in than
-    if published and (set(than) != {"published"} or not isinstance(than["published"], str)):
-        raise BadInput(f"question {name}: a published score is written than: {{published: dreamer}}")
+    if published and (set(than) != {"published"} or than["published"] not in PUBLISHED):
+        raise BadInput(f"question {name}: than: {{published: METHOD}} takes one of {', '.join(PUBLISHED)}")
     if published and scale == "ratio":
         raise BadInput(f"question {name}: published scores are compared in points: leave out scale")
     number = than != OTHERS and not isinstance(than, dict)

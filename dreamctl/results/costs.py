@@ -19,6 +19,11 @@ def forked_at(run: Run) -> int:
     return run.parent["env_steps"] if run.parent else 0
 
 
+def machine(run: Run) -> str:
+    """The kind of machine that trained a run: the model of its GPU or CPU; if that is not recorded, device and host."""
+    return run.hardware or f"{run.device or 'unknown device'} of {run.host or 'unknown host'}"
+
+
 def hours_per_million(rate: float | None) -> float | None:
     """Hours per 1e6 environment steps, from environment steps per second."""
     return 1e6 / rate / 3600 if rate else None

@@ -163,6 +163,14 @@ def test_a_group_against_a_number(means, method, number, share):
     close(list(found.values()), [math.log(share * number / mean(means, method=method))])
 
 
+@quick
+@given(means=means, level=st.integers(1, 900))
+def test_at_least_asks_for_a_level_as_well(means, level):
+    found = values(means, better={"method": "planet"}, than={"method": "dreamer"}, share="80%", at_least=level)
+    ours = mean(means, method="planet")
+    close(sorted(found.values()), sorted([ours - level, ours - 0.8 * mean(means, method="dreamer")]))
+
+
 def test_cells_without_a_counterpart_are_in_no_ratio():
     """PlaNet has no run at horizon 3 on one task, so that Dreamer's there says nothing about the two."""
     cells = [cell for cell in GRID if cell.key != "hopper_hop, method=planet, horizon=3"]
@@ -206,7 +214,7 @@ WRONG = {
     "a huge share": ({"share": "1e300"}, "share is a number"),
     "a ratio to nothing": ({"than": 0, "scale": "ratio"}, "than is a number above 0"),
     "a ratio to what is published": ({"than": {"published": "dreamer"}, "scale": "ratio"}, "in points"),
-    "a published list": ({"than": {"published": ["dreamer"]}}, "published score"),
+    "a published list": ({"than": {"published": ["dreamer"]}}, "takes one of dreamer"),
     "a count without groups": ({"count": "1 of 2"}, "add at_each"),
     "a count of nothing": ({"count": "0 of 0", "at_each": "task"}, "from small to large"),
     "a nested value": ({"where": {"task": {"a": "b"}}}, "a value or a list of values"),
@@ -259,6 +267,7 @@ WHOLE = {
             "than": {"method": "planet"},
             "share": 0.8,
             "by": 10,
+            "at_least": 100,
             "at_each": "task",
             "where": {"task": ["walker_walk"]},
             "more_at": {"horizon": [3, 5]},
