@@ -51,7 +51,7 @@ FLOORS = {
     # a figure may ask which runs a sweep has
     "dreamctl.results": {
         *("agent", "dreamctl.errors", "dreamctl.wording", "dreamctl.store", "dreamctl.results"),
-        *("dreamctl.jobs.sweeps", "dreamctl.jobs.spec", "dreamctl.jobs.questions"),
+        *("dreamctl.jobs.sweeps", "dreamctl.jobs.spec", "dreamctl.jobs.questions", "dreamctl.jobs.claims"),
     },
     "dreamctl.api": {"agent", "dreamctl.errors", "dreamctl.store", "dreamctl.jobs", "dreamctl.results"},
     "dreamctl.cli": {"agent", "dreamctl"},

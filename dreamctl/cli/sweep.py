@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dreamctl.jobs.news import Answers, Failures
     from dreamctl.jobs.scheduler import Proceed, Scheduler
     from dreamctl.jobs.spec import RunSpec
+    from dreamctl.jobs.sweeps import Plan
+    from dreamctl.results.planning import Forecast
     from dreamctl.store import Run, Store
     from dreamctl.store.models import Sweep as Record
 
@@ -113,7 +115,7 @@ def sweep(
     plan = sweeps.build(name, sweeps.Request(*choices), lambda stored: known.find_sweep(stored).spec)
     cells = plan.cells()
     if dry_run:
-        _dry_run(known, plan.name, cells, same_code, json)
+        _dry_run(known, plan, cells, same_code, json)
         return
     news.check(notify)
     executor = settings.get("executor", executor)
@@ -194,15 +196,17 @@ def _proceed(store: "Store", record: "Record", answers: "Answers", notify: str |
     return proceed
 
 
-def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", same_code: bool, json: bool) -> None:
+def _dry_run(store: "Store", plan: "Plan", cells: "list[RunSpec]", same_code: bool, json: bool) -> None:
     from collections import Counter
 
     from dreamctl.jobs.estimate import estimate
     from dreamctl.jobs.launch import existing, other_code
 
     runs = [existing(store, cell, same_code) for cell in cells]
+    expected = _expected(store, plan) if plan.questions else []
     if json:
-        print_json([_cell(cell, run) for cell, run in zip(cells, runs, strict=True)])
+        listed = [_cell(cell, run) for cell, run in zip(cells, runs, strict=True)]
+        print_json({"runs": listed, "questions": [one.to_dict() for one in expected]} if plan.questions else listed)
         return
     from rich.table import Table
 
@@ -223,7 +227,7 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", same_code: bool
         table.add_row(*map(str, key), seeds, ", ".join(f"{n} {status}" for status, n in stored.items()) or "-")
     out.print(table)
     stored = Counter(run.standing if run else "missing" for run in runs)
-    out.print(f"\nsweep {title}: {len(cells)} runs: " + ", ".join(f"{n} {status}" for status, n in stored.items()))
+    out.print(f"\nsweep {plan.name}: {len(cells)} runs: " + ", ".join(f"{n} {status}" for status, n in stored.items()))
     if other := other_code(store, cells, same_code):
         out.print(other)
     todo = [
@@ -238,6 +242,54 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", same_code: bool
         f"to do: {len(todo)} runs, {hours}, disk {disk}, replay memory up to {cost.memory / 2**30:.1f} GiB per run"
     )
     out.print(f"measured on: {cost.source}" if todo else "nothing to do")
+    if plan.looks:
+        most = len(plan.points()) * plan.looks[-1]
+        looks = ", ".join(map(str, plan.looks))
+        out.print(
+            f"that is the first look, at {plan.looks[0]} seeds; with all looks ({looks}) it is {most:,} runs at most"
+        )
+    if plan.questions:
+        _print_expected(expected)
+
+
+def _expected(store: "Store", plan: "Plan") -> "list[Forecast]":
+    """What each question is expected to take, its hours from the rates of stored runs."""
+    from dreamctl.jobs.estimate import estimate
+    from dreamctl.results import planning
+
+    return planning.forecast(store, plan, lambda cells: estimate(store, cells).device_hours)
+
+
+def _print_expected(found: "list[Forecast]") -> None:
+    """Print what each question takes if the truth is no difference, its margin, or twice that."""
+    from rich.table import Table
+
+    out = console()
+    out.print("\nwhat the questions are expected to take, and at most, for a true difference:")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("QUESTION", "DIFFERENCE", "ANSWERED", "SEEDS", "RUNS", "HOURS"):
+        table.add_column(heading, justify="left" if heading == "QUESTION" else "right", overflow="fold")
+    for one in found:
+        for index, row in enumerate(one.expected):
+            hours = "-" if row.hours is None else f"{row.hours:.3g} of {one.most_hours:.3g}"
+            table.add_row(
+                "" if index else one.question,
+                f"{row.difference:g}",
+                f"{100 * row.answered:.0f} %",
+                f"{row.seeds:.1f} of {one.most_seeds}",
+                f"{row.runs:.0f} of {one.most_runs:,}",
+                hours,
+            )
+        if one.unplanned:
+            hours = "-" if one.most_hours is None else f"{one.most_hours:.3g}"
+            table.add_row(one.question, "-", "-", f"{one.most_seeds}", f"{one.most_runs:,}", hours)
+    out.print(table)
+    for one in found:
+        if one.unplanned:
+            out.print(f"{one.question}: not planned, {one.unplanned}")
+        else:
+            margin = f"; it has no margin, so {one.margin:g} points stand for one" if one.assumed else ""
+            out.print(f"{one.question}: {one.spread}{margin}")
 
 
 def _cell(cell: "RunSpec", run: Any) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def random_return(store: Store, runs: Sequence[Run]) -> float | None:
     values = [
         point.value
         for run in runs
-        for point in store.scalars(run.id, "train/return")
+        for point in store.scalars(run.id, "train/return", first=run.config["seed_episodes"])
         if point.step <= run.config["seed_episodes"] * run.config["episode_length"]
     ]
     return float(np.mean(values)) if values else None

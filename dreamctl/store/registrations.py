@@ -22,8 +22,8 @@ class Registrations(Access):
     def register(self, sweep_id: str, content: Mapping[str, Any], digests: Sequence[str], code: str) -> Registration:
         """The registration of this content, a new version unless the latest one says the same.
 
-        digests: of the runs that the content is about; those that have been evaluated by now are counted. code: digest of
-        what is to train them (`store.code`). Two processes that register at once need `alone`.
+        digests: of the runs that the content is about; those that have been evaluated by now are counted. code: digest
+        of what is to train them (`store.code`). Two processes that register at once need `alone`.
         """
         versions = self.registrations(sweep_id)
         if versions and _same(versions[-1].content, content):
