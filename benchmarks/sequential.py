@@ -20,6 +20,7 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ LOOKS = ((3, 5, 8), (4, 8, 12, 16))
 DOUBLED = (3, 6, 12, 24)
 UNIFORM = 1 / 12
 OPEN, CONFIRMED, CONTRADICTED, SMALL = range(4)
-ADASTOP_TRIALS = 300
+PERMUTATIONS = 500  # of AdaStop, which is slow
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -181,18 +182,18 @@ def designs() -> dict[str, Design]:
     return ours | fixed | doubled
 
 
-def adastop(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """AdaStop on means over tasks, four blocks of four seeds; its "equal" is no answer. None if it is not there."""
-    try:
-        from adastop import MultipleAgentsComparator
-    except ImportError:
-        return None
-    means = scores[:, :ADASTOP_TRIALS].mean(-2)
+def adastop(scores: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """AdaStop on means over tasks, with four blocks of four seeds; its "equal" is no answer."""
+    from adastop import MultipleAgentsComparator
+
+    means = scores.mean(-2)
+    pair = np.empty(1, object)  # of tuples, which are much faster to print than arrays; it does so all the time
+    pair[0] = (0, 1)
     answers, used = [], []
     meaning = {"larger": CONFIRMED, "smaller": CONTRADICTED, "equal": OPEN}
     for trial in range(means.shape[1]):
-        comparator = MultipleAgentsComparator(n=4, K=4, B=1000, alpha=sequential.ALPHA, seed=trial)
-        for count in (4, 8, 12, 16):
+        comparator = MultipleAgentsComparator(n=4, K=4, B=PERMUTATIONS, comparisons=pair, alpha=alpha, seed=trial)
+        for count in LOOKS[1]:
             comparator.partial_compare({"ours": means[0, trial, :count], "theirs": means[1, trial, :count]}, False)
             if comparator.is_finished:
                 break
@@ -202,12 +203,29 @@ def adastop(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return np.array(answers), np.array(used)
 
 
+def against_adastop(trials: int) -> None:
+    """The rule and AdaStop on the same scores of one task: false answers; power and seeds for twice the margin."""
+    if find_spec("adastop") is None:
+        print("\nAdaStop is not installed: not compared.")
+        return
+    methods: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+        "looks 4, 8, 12, 16": partial(run, Design(LOOKS[1], sequential.levels(LOOKS[1]))),
+        "AdaStop, alpha 0.05": partial(adastop, alpha=0.05),
+        "AdaStop, alpha 0.025": partial(adastop, alpha=0.025),
+    }
+    heading("scores", *(f"{what}: {name}" for what in ("false", "power (seeds)") for name in methods))
+    for world in ("normal", "unequal", "halves", "halves/steady", "failures/steady"):
+        rng = np.random.default_rng([1, 3])
+        equal, better = (drawn(world, shift, (trials, 1), LOOKS[1][-1], rng) for shift in (0, 2 * MARGIN))
+        rates = [percent(false(method(equal)[0], 0)) for method in methods.values()]
+        powers = [method(better) for method in methods.values()]
+        power = [f"{(answers == CONFIRMED).mean():.2f} ({used.mean():.1f})" for answers, used in powers]
+        row(world, *rates, *power)
+
+
 def comparing(trials: int) -> None:
     """False answers, then power and seeds."""
-    methods: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]] = {
-        name: partial(run, design) for name, design in designs().items()
-    }
-    methods["AdaStop 4 x 4"] = adastop
+    methods = designs()
     heading("tasks", "scores", *methods)
     for tasks in TASKS:
         for world in WORLDS:
@@ -215,8 +233,7 @@ def comparing(trials: int) -> None:
             pair = [(shift, drawn(world, shift, (trials, tasks), DOUBLED[-1], rng)) for shift in (0, MARGIN)]
             cells = []
             for method in methods.values():
-                found = [(shift, method(scores)) for shift, scores in pair]
-                cells.append(" / ".join(percent(false(it[0], shift)) if it else "-" for shift, it in found))
+                cells.append(" / ".join(percent(false(run(method, scores)[0], shift)) for shift, scores in pair))
             row(tasks, world, *cells)
     heading("tasks", "scores", "difference", *methods)
     for tasks in TASKS:
@@ -225,8 +242,8 @@ def comparing(trials: int) -> None:
                 scores = drawn(world, times * MARGIN, (trials, tasks), DOUBLED[-1], np.random.default_rng([tasks, 2]))
                 cells = []
                 for method in methods.values():
-                    it = method(scores)
-                    cells.append(f"{(it[0] == CONFIRMED).mean():.2f} ({it[1].mean():.1f})" if it else "-")
+                    answers, used = run(method, scores)
+                    cells.append(f"{(answers == CONFIRMED).mean():.2f} ({used.mean():.1f})")
                 row(tasks, world, f"{1000 * times * MARGIN:.0f}", *cells)
 
 
@@ -318,6 +335,7 @@ def main() -> None:
     comparing(trials)
     several(trials)
     counting(trials // 4)
+    against_adastop(trials // 20)
 
 
 if __name__ == "__main__":

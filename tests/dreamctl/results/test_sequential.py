@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks import sequential as simulation
 from dreamctl.results import sequential, statistics
 from dreamctl.results.sequential import CONFIRMED, CONTRADICTED, SMALL
 from dreamctl.results.statistics import Interval
@@ -183,3 +184,36 @@ def test_pooled_intervals_hold_the_truth(seeds):
             low, high = sequential.interval(ours.mean() - theirs.mean(), [(1, ours), (-1, theirs)], 0.05, pool)
             held.append(low <= 0 <= high)
     assert np.mean(held) > 0.93
+
+
+def test_the_benchmark_simulates_this_rule():
+    """Its answers for all trials at once are those of `interval` and `decided`, one trial after the other."""
+    looks = (4, 8, 12)
+    levels = sequential.levels(looks)
+    names = {None: simulation.OPEN, CONFIRMED: simulation.CONFIRMED, CONTRADICTED: simulation.CONTRADICTED}
+    names[SMALL] = simulation.SMALL
+    scores = np.concatenate(
+        [simulation.drawn("normal", shift, (15, 2), 12, np.random.default_rng(0)) for shift in (0.0, 0.2, -0.4)], 1
+    )
+    answers, used = simulation.run(simulation.Design(looks, levels), scores)
+    for trial in range(scores.shape[1]):
+        ours, theirs = scores[:, trial]
+        for count, level in zip(looks, levels, strict=True):
+            terms = [(sign / 2, task[:count]) for sign, tasks in ((1, ours), (-1, theirs)) for task in tasks]
+            found = sequential.interval(sum(weight * task.mean() for weight, task in terms), terms, level)
+            answer = sequential.decided([found], [found], simulation.MARGIN)
+            if answer or count == looks[-1]:
+                assert (names[answer], count) == (answers[trial], used[trial])
+                break
+    assert len(set(answers)) >= 3
+
+
+@pytest.mark.parametrize("world", ["normal", "unequal", "halves"])
+def test_false_answers_over_all_looks(world):
+    """Two tasks, no difference: 5 % with the rule, twice as many with a 95 % interval at every look."""
+    looks = (4, 8, 12, 16)
+    scores = simulation.drawn(world, 0, (4000, 2), 16, np.random.default_rng(0))
+    rule = simulation.Design(looks, sequential.levels(looks))
+    naive = simulation.Design(looks, [0.05] * 4)
+    assert simulation.false(simulation.run(rule, scores)[0], 0) < 0.06
+    assert simulation.false(simulation.run(naive, scores)[0], 0) > 0.08
