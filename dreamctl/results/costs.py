@@ -23,11 +23,6 @@ def machine(run: Run) -> str:
     return run.hardware or f"{run.device or '?'} of {run.host or '?'}"
 
 
-def machine(run: Run) -> str:
-    """The kind of machine that trained a run: the model of its GPU or CPU; if that is not recorded, device and host."""
-    return run.hardware or f"{run.device or 'unknown device'} of {run.host or 'unknown host'}"
-
-
 def hours_per_million(rate: float | None) -> float | None:
     """Hours per 1e6 environment steps, from environment steps per second."""
     return 1e6 / rate / 3600 if rate else None
