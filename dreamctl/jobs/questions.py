@@ -158,7 +158,7 @@ def _compared(
     name: str, part: Part, cells: Sequence[Cell], here: Mapping[str, str], every: Sequence[Cell]
 ) -> Iterable[Contrast]:
     """The contrasts at one value of `at_each`: one for each value of `better` and of `than`."""
-    fields, group = part.fields, ", ".join(here.values())
+    fields, group = part.fields, _said(here)
     if "sum" in fields:
         terms = [
             Term(
