@@ -93,9 +93,9 @@ def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
     many runs had been evaluated by then, None for a sweep that is not registered; waits_for, how many runs have to end
     before the next look.
     """
-    plan = Plan.from_dict(sweep.name, sweep.spec)
-    if not plan.questions:
+    if not sweep.spec.get("questions"):
         return []
+    plan = Plan.from_dict(sweep.name, sweep.spec)
     runs, stored = store.members(sweep.id), store.looks(sweep.id)
     versions = {version.version: version for version in store.registrations(sweep.id)}
     looks, points = plan.looks or (len(plan.seeds),), plan.points()

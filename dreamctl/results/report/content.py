@@ -137,9 +137,11 @@ def _recorded(store: Store) -> str:
 
 def _asked(store: Store, sweep: Sweep, folder: Path) -> list[Asked]:
     """The questions of a sweep, each with its picture."""
-    parts_of = {question.name: question.parts for question in Plan.from_dict(sweep.name, sweep.spec).questions}
+    given = answers.of_sweep(store, sweep)
+    plan = Plan.from_dict(sweep.name, sweep.spec) if given else None
+    parts_of = {question.name: question.parts for question in plan.questions} if plan else {}
     found = []
-    for answer in answers.of_sweep(store, sweep):
+    for answer in given:
         margins = {part.scale: part.margin for part in parts_of.get(answer["question"], ()) if part.margin}
         if "ratio" in margins:
             margins["ratio"] = math.exp(margins["ratio"])

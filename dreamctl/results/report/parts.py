@@ -85,7 +85,8 @@ class Part:
                 paths = curve_figure.draw(store, table.runs, stem, by_fields, choice, ("png",))
                 some = f" --by {table.axis}" if by_fields else ""
                 command = f"dreamctl plot curves{of}{some}{recorded}"
-                drawn.append(Drawn(paths[0], "learning curves", command))
+                lines = f" by {table.axis.replace('_', ' ')}" if by_fields else ""
+                drawn.append(Drawn(paths[0], f"learning curves{lines}", command))
         return drawn
 
     def _scores(self, table: _Table) -> Scores:
