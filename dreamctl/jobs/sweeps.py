@@ -17,6 +17,7 @@ from agent.config import METHODS, OBJECTIVES, ConfigError, make, nearest
 from agent.tasks import TASKS, get
 from dreamctl import settings
 from dreamctl.errors import BadInput, UnknownRun
+from dreamctl.jobs import claims
 from dreamctl.jobs import questions as asking
 from dreamctl.jobs.questions import Cell, Question
 from dreamctl.jobs.reading import read_yaml, table, values
@@ -72,8 +73,9 @@ class Plan:
     """What a sweep is made of: the runs of its parts, or only the first `limit` of them; and what they are to show.
 
     looks: after how many seeds of each cell its questions are judged; those of its parts are as many as the last look
-    may need. Without looks there is one, at the end. A name stands for one list of runs. If options change a built-in
-    sweep or a file, the plan is named NAME-DIGEST, so that continuing it by name continues exactly these runs.
+    may need. Without looks there is one, at the end. unasked: claims of the paper that a built-in sweep so changed
+    cannot answer. A name stands for one list of runs. If options change a built-in sweep or a file, the plan is named
+    NAME-DIGEST, so that continuing it by name continues exactly these runs.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Plan:
     limit: int | None = None
     looks: tuple[int, ...] = ()
     questions: tuple[Question, ...] = ()
+    unasked: tuple[str, ...] = field(default=(), compare=False)
 
     def cells(self, seeds: Mapping[str, int] | None = None) -> list[RunSpec]:
         """The runs of all parts, each once, seed by seed. Raises `BadInput`.
@@ -230,10 +233,9 @@ def build(name: str | None, request: Request, stored: Callable[[str], Mapping[st
             names = ", ".join(NAMES)
             raise BadInput(f"which sweep? dreamctl sweep NAME ({names}), a YAML file, or --tasks with --grid")
         return _changed(Plan("sweep", (Sweep(()),)), request)
-    if name == "all":
-        return _changed(Plan(name, tuple(sweep for _, sweep in BUILT_IN.values())), request)
-    if name in BUILT_IN:
-        return _changed(Plan(name, (BUILT_IN[name][1],)), request)
+    if name in NAMES:
+        parts = tuple(sweep for key, (_, sweep) in BUILT_IN.items() if name in (key, "all"))
+        return _changed(_claimed(Plan(name, parts), request), request)
     if Path(name).suffix in (".yaml", ".yml"):
         return _changed(read(Path(name)), request)
     if stored is not None:
@@ -241,6 +243,23 @@ def build(name: str | None, request: Request, stored: Callable[[str], Mapping[st
             return _changed(Plan.from_dict(name, stored(name)), request)
     names = ", ".join(NAMES)
     raise BadInput(f"unknown sweep {name!r}{nearest(name, NAMES)}; sweeps: {names}, a .yaml file, a stored one")
+
+
+def _claimed(plan: Plan, request: Request) -> Plan:
+    """A built-in sweep; if it is looked at, with the paper's claims that it can answer. Raises `BadInput` if none."""
+    if request.looks is None:
+        return plan
+    settings = Request(preset=request.preset, settings=request.settings)
+
+    def points(parts: Iterable[Sweep], options: Request) -> dict[str, tuple[Cell, str]]:
+        found = Plan(plan.name, tuple(options.on(part) for part in parts)).points()
+        return {key: (cell, replace(spec, seed=0).digest) for key, (cell, spec) in found.items()}
+
+    here = points(plan.parts, replace(request, looks=None))
+    asked, left = claims.asked(plan.name, here, lambda sweep: points([BUILT_IN[sweep][1]], settings))
+    if not asked:
+        raise BadInput(f"these cells can answer no claim of the paper; {', '.join(left) or 'all'} need others")
+    return replace(plan, questions=tuple(asked), unasked=tuple(left))
 
 
 def _changed(plan: Plan, request: Request) -> Plan:
@@ -251,7 +270,7 @@ def _changed(plan: Plan, request: Request) -> Plan:
         looks = parse_looks(request.looks.split(","))
         first = plan.seeds[0] if plan.parts[0].seeds else 0
         request = replace(request, seeds="".join(f"{first + seed}," for seed in range(looks[-1])))
-    wanted = Plan(plan.name, tuple(request.on(part) for part in plan.parts), limit, looks, plan.questions)
+    wanted = Plan(plan.name, tuple(request.on(part) for part in plan.parts), limit, looks, plan.questions, plan.unasked)
     if wanted == plan:
         return plan
     _check(wanted)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from dreamctl.jobs.questions import Cell, Contrast, Part, Question, Stratum, contrasts
+from dreamctl.jobs.questions import Cell, Contrast, Part, Question, Stratum, Term, contrasts
 from dreamctl.jobs.sweeps import Plan
-from dreamctl.results import published, sequential
+from dreamctl.results import counting, published, sequential
 from dreamctl.results.outcomes import Outcomes
 from dreamctl.results.sequential import CONFIRMED, CONTRADICTED, SMALL, UNDECIDED
 from dreamctl.results.statistics import Interval
@@ -28,6 +28,7 @@ ANSWERS = (CONFIRMED, CONTRADICTED, SMALL, UNDECIDED, OPEN)
 ALPHA = 0.05  # the chance of a false answer, over all looks and questions
 SCALE = 1000.0  # points, the largest return of a task
 FLOOR = 50.0  # points above a random policy below which nothing is learned, where a question has no margin in points
+_FACTOR = 100.0  # the largest logarithm of a factor
 _ANY = Interval(-math.inf, math.inf)
 
 
@@ -107,7 +108,7 @@ def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
         ]
         version = max(versions, default=1)
     following = next((seeds for seeds in looks if not stored or seeds > stored[-1].seeds), 0)
-    ended = {run.digest for run in runs if run.status == "finished" or run.diverged}
+    ended = {run.digest for run in runs if run.standing in ("finished", "diverged")}
     asks = {question.name: question.asks for question in plan.questions}
     result = []
     for answer in given:
@@ -199,8 +200,8 @@ def answer(question: Question, cells: Sequence[Cell], outcomes: Outcomes, level:
     speaker = findings[kinds.index(kind)] if kind in kinds else findings[0]
     if kind == OPEN:
         speaker = findings[kinds.index(OPEN)]
-    weakest = min(speaker.numbers, key=lambda n: math.inf if n.estimate is None else n.estimate)
-    estimate, low, high = speaker.count or (weakest.estimate, weakest.low, weakest.high)
+    chosen = min(speaker.numbers, key=lambda number: _order(kind, speaker.unit, number))
+    estimate, low, high = speaker.count or (chosen.estimate, chosen.low, chosen.high)
     named = {key for _, found in parts for one in found for s in one.strata for t in s.terms for key in t.cells}
     return Answer(
         question.name,
@@ -209,7 +210,7 @@ def answer(question: Question, cells: Sequence[Cell], outcomes: Outcomes, level:
         low,
         high,
         unit="count" if speaker.count else speaker.unit,
-        decides="" if speaker.count else weakest.name,
+        decides="" if speaker.count else chosen.name,
         seeds=min((len(outcomes.runs.get(key, ())) for key in named), default=0),
         level=level,
         cells=tuple(cell.key for cell in cells if cell.key in named),
@@ -218,86 +219,168 @@ def answer(question: Question, cells: Sequence[Cell], outcomes: Outcomes, level:
     )
 
 
+def _order(kind: str, unit: str, number: Number) -> float:
+    """The contrast that decides has the least of this: it is surely below 0, surely small, or the weakest."""
+    if number.estimate is None:
+        return math.inf
+    if kind == CONTRADICTED:
+        return math.inf if number.high is None else number.high
+    if kind == SMALL and number.low is not None and number.high is not None:
+        low, high = (math.log(end) if unit == "ratio" else end for end in (number.low, number.high))
+        return max(-low, high)
+    return math.inf if kind == SMALL else number.estimate
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A contrast as the runs have it, in units of 1 or, on the scale `ratio`, in logarithms.
+
+    It behaves as the sum of terms, weight * mean(sample); without terms nothing is known of it.
+    """
+
+    value: float
+    terms: tuple[tuple[float, list[float]], ...] = ()
+    floored: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class _Measured:
+    """A part's contrasts, estimated from the runs."""
+
+    def __init__(self, part: Part, found: Sequence[Contrast], outcomes: Outcomes) -> None:
+        self.part, self.found, self.outcomes = part, found, outcomes
+        groups: dict[int, list[str]] = {}
+        for one in found:
+            for stratum in one.strata:
+                for index, term in enumerate(stratum.terms):
+                    groups.setdefault(index, []).extend(term.cells)
+        self.machine = outcomes.machine(list(groups.values())) if part.outcome == "hours" else None
+        keys = dict.fromkeys(key for own in groups.values() for key in own)
+        samples = [sample for key in keys if (sample := self.sample(key))]
+        self.unit = _unit(part, samples)
+        self.pool = [[value / self.unit for value in sample] for sample in samples]
+        self.margin = part.margin / SCALE if part.margin is not None and part.scale == "points" else part.margin
+        self.estimates = [self._estimate(one) for one in found]
+
+    def sample(self, key: str) -> list[float]:
+        return self.outcomes.sample(key, self.part.outcome, self.machine)
+
+    def interval(self, estimate: _Estimate, level: float) -> Interval:
+        """At a two-sided level."""
+        return sequential.interval(estimate.value, estimate.terms, level, self.pool) if estimate.terms else _ANY
+
+    def number(self, index: int, level: float) -> Number:
+        """A contrast as it is shown."""
+        one, estimate = self.found[index], self.estimates[index]
+        if estimate.missing:
+            return Number(one.name, None, None, None, (), estimate.missing, one.group, unit=self.part.scale)
+        middle, low, high = (self._shown(value) for value in (estimate.value, *self.interval(estimate, level)))
+        return Number(one.name, middle, low, high, estimate.floored, (), one.group, unit=self.part.scale)
+
+    def chance(self, estimate: _Estimate, bound: float, sign: float = 1.0) -> float:
+        """The one-sided p of its lying above a bound; sign -1: below."""
+
+        def half(level: float) -> float:
+            low, high = self.interval(estimate, level)
+            return (high - low) / 2
+
+        return counting.chance(sign * (estimate.value - bound), half) if math.isfinite(half(0.5)) else 1.0
+
+    def _estimate(self, contrast: Contrast) -> _Estimate:
+        strata = [one for one in contrast.strata if one.published is None or _published(one) is not None]
+        lacking = {key for one in strata for term in one.terms for key in self._lacking(term)}
+        if lacking or not strata:
+            return _Estimate(math.nan, missing=tuple(sorted(lacking)))
+        logs = self.part.scale == "ratio"
+        value, floored = 0.0, []
+        weights: dict[str, float] = {}  # of a cell's mean: one, also where it stands on both sides
+        for stratum in strata:
+            there = [[key for key in term.cells if self.sample(key)] for term in stratum.terms]
+            means = [float(np.mean([np.mean(self.sample(key)) for key in own])) for own in there]
+            if self._at_floor(stratum, means) or logs and min(means) <= 0:
+                floored.append(stratum.name)
+                continue
+            if logs:
+                sizes = [math.log(mean) for mean in means]
+                total = stratum.constant
+            else:
+                sizes = [mean / self.unit for mean in means]
+                total = (stratum.constant + (_published(stratum) or 0.0)) / self.unit
+            value += (total + sum(t.weight * size for t, size in zip(stratum.terms, sizes, strict=True))) / len(strata)
+            for term, own, mean in zip(stratum.terms, there, means, strict=True):
+                weight = term.weight / len(own) / len(strata) * (self.unit / mean if logs else 1.0)
+                weights |= {key: weights.get(key, 0.0) + weight for key in own}
+        terms = tuple((w, [one / self.unit for one in self.sample(key)]) for key, w in weights.items() if w)
+        return _Estimate(value, terms, tuple(floored))
+
+    def _lacking(self, term: Term) -> list[str]:
+        """The cells of a term without an outcome. Of hours those of one machine will do, which no task changes much."""
+        lacking = [key for key in term.cells if not self.sample(key)]
+        return [] if self.part.outcome == "hours" and len(lacking) < len(term.cells) else lacking
+
+    def _at_floor(self, stratum: Stratum, means: Sequence[float]) -> bool:
+        """Whether nothing is learned in a stratum: by no group of it or, in an interaction, by one of them.
+
+        Twice next to nothing is no gain, and what has learned nothing at any horizon says nothing of horizons.
+        """
+        if self.part.outcome in ("hours", "prediction_error") or len(stratum.terms) < 2:
+            return False
+        learns: dict[str, bool] = {}
+        for term, mean in zip(stratum.terms, means, strict=True):
+            tasks = sorted({run.task for key in term.cells for run in self.outcomes.runs[key]})
+            enough = mean >= np.mean([floor(self.part, task, self.outcomes) for task in tasks])
+            learns[term.group] = learns.get(term.group, False) or bool(enough)
+        interaction = len(stratum.terms) > len(learns) > 1
+        return not all(learns.values()) if interaction else not any(learns.values())
+
+    def _shown(self, value: float) -> float | None:
+        """A number in points, or as a factor; None if it is infinite, or a factor too large to say anything."""
+        if not math.isfinite(value) or self.part.scale == "ratio" and abs(value) > _FACTOR:
+            return None
+        return math.exp(value) if self.part.scale == "ratio" else value * self.unit
+
+
 def _part(part: Part, found: Sequence[Contrast], outcomes: Outcomes, level: float, many: int) -> _Finding:
     """Judge a part's contrasts, of which any can contradict: of `many` in all."""
+    measured = _Measured(part, found, outcomes)
     if part.count:
-        return _counted(part, found, outcomes, level)
-    pool = _pool(part, found, outcomes)
-    loose = [_number(part, one, outcomes, level, pool) for one in found]
-    strict = [_number(part, one, outcomes, level / many, pool) for one in found]
-    kind = sequential.decided([interval for _, interval in loose], [interval for _, interval in strict], _margin(part))
-    return _Finding(kind or OPEN, [number for number, _ in loose], part.scale)
+        return _counted(part, measured, level / many)
+    loose = [measured.interval(estimate, level) for estimate in measured.estimates]
+    strict = [measured.interval(estimate, level / many) for estimate in measured.estimates]
+    kind = sequential.decided(loose, strict, measured.margin)
+    return _Finding(kind or OPEN, [measured.number(index, level) for index in range(len(found))], part.scale)
 
 
-def _counted(part: Part, found: Sequence[Contrast], outcomes: Outcomes, level: float) -> _Finding:
-    """In how many groups all contrasts are above 0: surely, and at most. The level is shared by all groups."""
+def _counted(part: Part, measured: _Measured, level: float) -> _Finding:
+    """In how many groups all contrasts are above 0: surely at least so many, and at most (`counting`)."""
     assert part.count is not None and part.of is not None
-    pool, margin = _pool(part, found, outcomes), _margin(part) or 0.0
-    groups: dict[str, list[Contrast]] = {}
-    for one in found:
-        groups.setdefault(one.group, []).append(one)
+    groups: dict[str, list[int]] = {}
+    for index, one in enumerate(measured.found):
+        groups.setdefault(one.group, []).append(index)
     numbers: list[Number] = []
-    states: list[bool | None] = []
-    seem = 0
-    for own in groups.values():
-        at = level / part.of
-        loose = [_number(part, one, outcomes, at, pool) for one in own]
-        strict = [_number(part, one, outcomes, at / len(own), pool)[1] for one in own]
-        holds = True if all(interval.low > 0 for _, interval in loose) else None
-        if any(interval.high < margin for interval in strict):
-            holds = False
-        states.append(holds)
-        seem += all(number.estimate is not None and _above(part, number.estimate) for number, _ in loose)
-        numbers += [replace(number, holds=holds) for number, _ in loose]
-    low, high = states.count(True), max(part.of, len(groups)) - states.count(False)
+    seem, holding, failing = 0, [], []  # chances
+    for indices in groups.values():
+        estimates = [measured.estimates[index] for index in indices]
+        known = [estimate for estimate in estimates if estimate.terms]
+        # all must be above 0, each of them surely; that one is below the margin is picked out of several
+        holds, fails = 1.0, 1.0
+        if len(known) == len(estimates):
+            holds = max(measured.chance(estimate, 0.0) for estimate in estimates)
+            holding.append(holds)
+        if known:
+            least = min(measured.chance(estimate, measured.margin or 0.0, -1.0) for estimate in known)
+            fails = min(1.0, least * len(estimates))
+            failing.append(fails)
+        seem += len(known) == len(estimates) and all(estimate.value > 0 for estimate in estimates)
+        alone = level / 2 / part.of
+        sure = True if holds <= alone else False if fails <= alone else None
+        numbers += [replace(measured.number(index, level / part.of), holds=sure) for index in indices]
+    low = counting.least(holding, level / 2)
+    high = max(part.of, len(groups)) - counting.least(failing, level / 2)
     inside = part.count[0] <= low and high <= part.count[1]
     outside = high < part.count[0] or low > part.count[1]
     kind = CONFIRMED if inside else CONTRADICTED if outside else OPEN
     return _Finding(kind, numbers, part.scale, (seem, low, high))
-
-
-def _number(
-    part: Part, contrast: Contrast, outcomes: Outcomes, level: float, pool: Sequence[Sequence[float]]
-) -> tuple[Number, Interval]:
-    """A contrast as it is shown, and its interval in units of 1 (or logarithms)."""
-    unit = _unit(part, pool)
-    missing = sorted(
-        {k for s in contrast.strata for t in s.terms for k in t.cells if not outcomes.sample(k, part.outcome)}
-    )
-    if missing:
-        return Number(contrast.name, None, None, None, (), tuple(missing), contrast.group, unit=part.scale), _ANY
-    estimate, terms, floored = 0.0, [], []
-    for stratum in contrast.strata:
-        samples = [[outcomes.sample(key, part.outcome) for key in term.cells] for term in stratum.terms]
-        means = [float(np.mean([np.mean(sample) for sample in of_term])) for of_term in samples]
-        if _at_floor(part, stratum, means, outcomes):
-            floored.append(stratum.name)
-            continue
-        share = 1 / len(contrast.strata)
-        if part.scale == "ratio":
-            estimate += share * (sum(t.weight * math.log(m) for t, m in zip(stratum.terms, means, strict=True)))
-            estimate += share * stratum.constant
-        else:
-            value = sum(t.weight * m for t, m in zip(stratum.terms, means, strict=True)) + stratum.constant
-            estimate += share * (value + _published(stratum)) / unit
-        for term, of_term, mean in zip(stratum.terms, samples, means, strict=True):
-            weight = share * term.weight / len(of_term)
-            weight *= unit / mean if part.scale == "ratio" else 1.0
-            terms += [(weight, [value / unit for value in sample]) for sample in of_term]
-    found = sequential.interval(estimate, terms, level, [[v / unit for v in one] for one in pool]) if terms else _ANY
-    middle, low, high = (_shown(part, value, unit) for value in (estimate, *found))
-    return Number(contrast.name, middle, low, high, tuple(floored), (), contrast.group, unit=part.scale), found
-
-
-def _at_floor(part: Part, stratum: Stratum, means: Sequence[float], outcomes: Outcomes) -> bool:
-    """Whether nothing is learned in a stratum: by no group of it or, where shares are taken, by one of them."""
-    if part.outcome in ("hours", "prediction_error") or len(stratum.terms) < 2:
-        return False
-    below = []
-    for term, mean in zip(stratum.terms, means, strict=True):
-        tasks = sorted({run.task for key in term.cells for run in outcomes.runs[key]})
-        below.append(mean < np.mean([floor(part, task, outcomes) for task in tasks]))
-    return any(below) if part.scale == "ratio" else all(below)
 
 
 def floor(part: Part, task: str, outcomes: Outcomes) -> float:
@@ -309,19 +392,13 @@ def floor(part: Part, task: str, outcomes: Outcomes) -> float:
     return (outcomes.random(task) or 0.0) + (part.margin if part.margin and part.scale == "points" else FLOOR)
 
 
-def _published(stratum: Stratum) -> float:
-    """The published score in a stratum, weighted; 0 without one."""
+def _published(stratum: Stratum) -> float | None:
+    """The published score in a stratum, weighted, in points; None if there is none, or none of this task."""
     if stratum.published is None:
-        return 0.0
+        return None
     method, task, weight = stratum.published
     score = published.final(method).get(task)
-    return 0.0 if score is None else weight * score.mean
-
-
-def _pool(part: Part, found: Sequence[Contrast], outcomes: Outcomes) -> list[list[float]]:
-    """The samples of all cells of a part."""
-    keys = dict.fromkeys(key for one in found for s in one.strata for t in s.terms for key in t.cells)
-    return [sample for key in keys if (sample := outcomes.sample(key, part.outcome))]
+    return None if score is None else weight * score.mean
 
 
 def _unit(part: Part, pool: Sequence[Sequence[float]]) -> float:
@@ -329,18 +406,3 @@ def _unit(part: Part, pool: Sequence[Sequence[float]]) -> float:
     if part.outcome not in ("hours", "prediction_error"):
         return SCALE
     return max((abs(float(np.mean(sample))) for sample in pool), default=1.0) or 1.0
-
-
-def _margin(part: Part) -> float | None:
-    return part.margin / SCALE if part.margin is not None and part.scale == "points" else part.margin
-
-
-def _shown(part: Part, value: float, unit: float) -> float | None:
-    """A number in points, or as a factor; None if it is infinite."""
-    if not math.isfinite(value):
-        return None
-    return math.exp(value) if part.scale == "ratio" else value * unit
-
-
-def _above(part: Part, shown: float) -> bool:
-    return shown > (1.0 if part.scale == "ratio" else 0.0)

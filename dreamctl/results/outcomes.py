@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
@@ -21,6 +22,7 @@ class Outcomes:
     def __init__(self, store: Store, runs: Mapping[str, Sequence[Run]], steps: int | None = None) -> None:
         self.store, self.runs = store, runs
         self.steps = steps or max((run.steps for own in runs.values() for run in own), default=0)
+        self._samples: dict[tuple[str, str, str | None], list[float]] = {}
 
     @cached_property
     def _curves(self) -> dict[str, curves.Points]:
@@ -32,12 +34,30 @@ class Outcomes:
     def _rates(self) -> dict[str, float]:
         return costs.rates(run for own in self.runs.values() for run in own)
 
-    def sample(self, cell: str, outcome: str) -> list[float]:
-        """The outcome of each run of a cell that has one."""
-        found = [self._of(run, outcome) for run in self.runs.get(cell, ())]
-        return [value for value in found if value is not None]
+    def sample(self, cell: str, outcome: str, machine: str | None = None) -> list[float]:
+        """The outcome of each run of a cell that has one; machine: only of runs on machines of this kind."""
+        key = (cell, outcome, machine)
+        if key not in self._samples:
+            own = [run for run in self.runs.get(cell, ()) if machine is None or costs.machine(run) == machine]
+            found = [self.of(run, outcome) for run in own]
+            self._samples[key] = [value for value in found if value is not None]
+        return self._samples[key]
 
-    def _of(self, run: Run, outcome: str) -> float | None:
+    def machine(self, groups: Sequence[Sequence[str]]) -> str:
+        """The kind of machine on which the group of cells with the fewest runs has the most; "" if all have none.
+
+        Hours on another kind say nothing of a method, whatever the devices are called.
+        """
+        counted = [
+            Counter(costs.machine(run) for key in keys for run in self.runs.get(key, ()) if run.id in self._rates)
+            for keys in groups
+        ]
+        kinds = sorted(set().union(*counted))
+        return max(
+            kinds, key=lambda kind: (min(of[kind] for of in counted), sum(of[kind] for of in counted)), default=""
+        )
+
+    def of(self, run: Run, outcome: str) -> float | None:
         """A run's outcome: mean returns in points, `hours` per 1e6 environment steps; None where it has none."""
         if outcome == "hours":
             return costs.hours_per_million(self._rates.get(run.id))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dreamctl.store.columns import Choice, Line, Lines, Number, Numbers, Parent, Records, Settings, Table, Texts, Whole
+from dreamctl.store.columns import Answers, Choice, Line, Lines, Number, Numbers, Parent, Settings, Table, Texts, Whole
 
 HEAD = "0010"  # the newest migration; a test holds it to the migrations themselves
 
@@ -87,6 +87,11 @@ class Run(Base):
     git_diff: Mapped[str | None] = mapped_column(Text)  # never printed
     packages: Mapped[dict[str, Any]]
 
+    @property
+    def standing(self) -> str:
+        """The status, but "diverged" for a run that its method has ruined: "failed" ones are missing."""
+        return "diverged" if self.diverged and self.status == "failed" else self.status
+
 
 class Attempt(Base):
     """What trained a run in one of its attempts, and from which environment step on."""
@@ -162,7 +167,7 @@ class Look(Base):
     seeds: Mapped[int]  # of each cell of a question that was open
     version: Mapped[int]  # of the registration that it was judged by
     judged_at: Mapped[float]
-    answers: Mapped[list[Any]] = mapped_column(Records)  # one object per question
+    answers: Mapped[list[Any]] = mapped_column(Answers)  # one object per question
 
 
 class Scalar(Base):

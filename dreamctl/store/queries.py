@@ -12,19 +12,9 @@ from sqlalchemy.orm import Session, aliased, defer
 
 from dreamctl.errors import UnknownRun
 from dreamctl.store.access import Access
-from dreamctl.store.models import (
-    Artifact,
-    Checkpoint,
-    Evaluation,
-    Look,
-    Mirrored,
-    Registration,
-    Run,
-    Scalar,
-    SweepRun,
-)
+from dreamctl.store.models import Artifact, Attempt, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 
-_MANY = 500  # values in one statement; databases have limits
+MANY = 500  # values in one statement; databases have limits
 
 
 _NEAR = 5  # runs that a beginning could mean, told
@@ -95,8 +85,8 @@ class Queries(Access):
         found: dict[str, Run] = {}
         statement = select(Run).options(*left_out(light))
         with Session(self._engine) as session:
-            for first in range(0, len(ids), _MANY):
-                some = Run.id.in_(ids[first : first + _MANY])
+            for first in range(0, len(ids), MANY):
+                some = Run.id.in_(ids[first : first + MANY])
                 found |= {run.id: run for run in session.scalars(statement.where(some))}
         return [found[run_id] for run_id in ids if run_id in found]
 
@@ -152,8 +142,8 @@ class Queries(Access):
         columns = (Evaluation.run_id, Evaluation.env_steps, Evaluation.mean)
         order = (Evaluation.env_steps, Evaluation.kind != "training", Evaluation.created_at)
         with self._engine.connect() as connection:
-            for first in range(0, len(run_ids), _MANY):
-                some = Evaluation.run_id.in_(run_ids[first : first + _MANY])
+            for first in range(0, len(run_ids), MANY):
+                some = Evaluation.run_id.in_(run_ids[first : first + MANY])
                 statement = select(*columns).where(some, Evaluation.kind != "manual").order_by(*order)
                 for row in connection.execute(statement):
                     yield row.run_id, row.env_steps, row.mean
@@ -161,6 +151,12 @@ class Queries(Access):
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
         """The recorded checkpoints, oldest first."""
         return self._all(Checkpoint, run_id, Checkpoint.env_steps, Checkpoint.updates)
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        """What trained the run in each attempt, in order; without git_diff."""
+        statement = select(Attempt).where(Attempt.run_id == run_id).order_by(Attempt.number)
+        with Session(self._engine) as session:
+            return list(session.scalars(statement.options(defer(Attempt.git_diff))))
 
     def artifacts(self, run_id: str) -> list[Artifact]:
         """All artifacts, oldest first."""
@@ -175,18 +171,6 @@ class Queries(Access):
         statement = select(Run.id, *columns, *labels, newest, sweeps).order_by(Run.created_at, Run.id)
         with self._engine.connect() as connection:
             return {row[0]: json.dumps(list(row[1:])) for row in connection.execute(statement)}
-
-    def registrations(self, sweep_id: str) -> list[Registration]:
-        """The versions of a sweep's questions, oldest first."""
-        statement = select(Registration).where(Registration.sweep_id == sweep_id).order_by(Registration.version)
-        with Session(self._engine) as session:
-            return list(session.scalars(statement))
-
-    def looks(self, sweep_id: str) -> list[Look]:
-        """The looks at a sweep, in order."""
-        statement = select(Look).where(Look.sweep_id == sweep_id).order_by(Look.number)
-        with Session(self._engine) as session:
-            return list(session.scalars(statement))
 
     def mirrored(self, run_id: str) -> dict[str, str]:
         """How far a run has been copied to MLflow."""

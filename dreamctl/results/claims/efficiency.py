@@ -56,22 +56,22 @@ def exceeds(witness: Witness) -> Finding:
 
 
 def _hours_ratio(witness: Witness) -> tuple[Interval, tuple[str, ...]]:
-    """The ratio on the device that most runs of both methods were made on, and each method's hours there."""
+    """The ratio on the machine that most runs of both methods were made on, and each method's hours there."""
     hours: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for method in ("dreamer", "planet"):
         for task in TASKS:
             for run in witness.runs_of(witness.evidence.cell(task, method)).values():
                 spent = costs.hours_per_million(witness.evidence.rates.get(run.id))
                 if spent:
-                    hours[run.device or "?"][method].append(spent)
-    both = {device: of for device, of in hours.items() if len(of) == 2}
+                    hours[costs.machine(run)][method].append(spent)
+    both = {machine: of for machine, of in hours.items() if len(of) == 2}
     if not both:
         return UNKNOWN, ()
-    device, of = max(both.items(), key=lambda item: min(len(values) for values in item[1].values()))
+    machine, of = max(both.items(), key=lambda item: min(len(values) for values in item[1].values()))
     logs = {method: [math.log(value) for value in values] for method, values in of.items()}
     found = contrast([(1, logs["planet"]), (-1, logs["dreamer"])], scale=1)
     notes = tuple(
-        f"{name}: {np.median(of[method]):.3g} hours per 1e6 environment steps on {device}, {len(of[method])} runs "
+        f"{name}: {np.median(of[method]):.3g} hours per 1e6 environment steps on {machine}, {len(of[method])} runs "
         f"(the paper, on a V100: {costs.PAPER[method]:.0f})"
         for method, name in (("dreamer", "Dreamer"), ("planet", "PlaNet"))
     )

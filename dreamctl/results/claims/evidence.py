@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.config import METHODS, make
 from dreamctl.jobs.sweeps import BUILT_IN
-from dreamctl.results import costs, curves, selection
+from dreamctl.results import costs, curves, selection, standing
 from dreamctl.results.cells import WATCHING, Choice
 from dreamctl.results.claims.measure import SEEDS
 from dreamctl.store import Run, Store
@@ -49,10 +49,10 @@ class Evidence:
     """The runs of a choice, by cell and seed, their scores at one length, and what they have in common.
 
     steps: environment steps at which scores are read: `choice.until`, else the length that most runs have. Runs that
-    have not come so far, or were not evaluated up to there, do not count (`unfinished`), nor all but one of those that
-    differ in nothing but their length (`twice`). settings: the config of all runs but for what the paper varies; runs
-    with other settings than most are left out, `left_out` says how many. Raises `BadInput` when no run fits the choice,
-    and for runs of several presets.
+    have not come so far, or were not evaluated up to there, do not count (`unfinished`), nor all but one of those of
+    one cell and seed (`outcomes`). notes: remarks on runs that have diverged, have failed or were done twice. settings:
+    the config of all runs but for what the paper varies; runs with other settings than most are left out, `left_out`
+    says how many. Raises `BadInput` when no run fits the choice, and for runs of several presets.
     """
 
     def __init__(self, store: Store, choice: Choice) -> None:
@@ -76,13 +76,13 @@ class Evidence:
         come = [run for run in kept if run.id in self._scores]
         self.unfinished = len(kept) - len(come)
         self.cells: dict[Cell, dict[int, Run]] = defaultdict(dict)
-        for run in sorted(come, key=self._preference):
-            self.cells[cell_of(run)][run.seed] = run
-        self.twice = len(come) - sum(map(len, self.cells.values()))
-
-    def _preference(self, run: Run) -> tuple[bool, int]:
-        """Of a run that was done twice that of the wanted length counts, for its final evaluation, else the longer."""
-        return run.steps == self.steps, run.env_steps
+        of_cells: dict[Cell, list[Run]] = defaultdict(list)
+        for run in come:
+            of_cells[cell_of(run)].append(run)
+        for cell, of in of_cells.items():
+            self.cells[cell] = {run.seed: run for run in standing.of_each_seed(of, self.steps)}
+        ended = [run for run in kept if run.status == "failed"]
+        self.notes = standing.remarks(ended) + standing.again(of_cells.values(), self.steps)
 
     @property
     def exhausted(self) -> bool:
@@ -127,7 +127,8 @@ class Evidence:
         """The score of a run with those evaluations up to `steps`; None if it has not come so far, or has none."""
         if run.status == "finished" and run.steps == self.steps:
             return run.score  # evaluated at the end of its last episode, which may be later
-        return float(returns[-1]) if run.env_steps >= self.steps and len(returns) else None
+        far = standing.counts(run) and standing.come(run) >= self.steps
+        return float(returns[-1]) if far and len(returns) else None
 
     @cached_property
     def rates(self) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from dreamctl.jobs.sweeps import BUILT_IN
-from dreamctl.results import published
+from dreamctl.results import published, standing
 from dreamctl.results.cells import WATCHING
 from dreamctl.results.claims.evidence import TASKS, Witness
 from dreamctl.results.claims.measure import Interval, Measure, Row, all_of, contrast, count, mean_over, signed
@@ -51,7 +51,7 @@ def same_settings(witness: Witness) -> Finding:
     """Claim 7: a task with other settings alone speaks against it, but not one that only a sweep's axis sets apart."""
     tasks: dict[str, set[str]] = defaultdict(set)
     for run in witness.evidence.runs:
-        if run.score is not None and (run.method, run.objective) == ("dreamer", "reconstruction") and run.task in TASKS:
+        if standing.counts(run) and (run.method, run.objective) == ("dreamer", "reconstruction") and run.task in TASKS:
             config = {key: value for key, value in run.config.items() if key not in WATCHING}
             tasks[json.dumps(config, sort_keys=True)].add(run.task)
     kind, best = max(tasks.items(), key=lambda item: len(item[1]), default=("{}", set()))
