@@ -153,7 +153,10 @@ class _Case:
 
     def __init__(self, question: Question, cells: Sequence[Cell], outcomes: Outcomes) -> None:
         self.question, self.outcomes = question, outcomes
-        self.parts = [_Measured(part, contrasts(part, cells, question.name), outcomes) for part in question.parts]
+        every = [cell.key for cell in cells]
+        self.parts = [
+            _Measured(part, contrasts(part, cells, question.name), outcomes, every) for part in question.parts
+        ]
         named = {key for part in self.parts for key in part.cells}
         self.cells = tuple(cell.key for cell in cells if cell.key in named)
 
@@ -198,9 +201,9 @@ class _Estimate:
 
 
 class _Measured:
-    """A part's contrasts, estimated from the runs."""
+    """A part's contrasts, estimated from the runs. every: all cells of the sweep, which show how far seeds scatter."""
 
-    def __init__(self, part: Part, found: Sequence[Contrast], outcomes: Outcomes) -> None:
+    def __init__(self, part: Part, found: Sequence[Contrast], outcomes: Outcomes, every: Sequence[str]) -> None:
         self.part, self.found, self.outcomes = part, found, outcomes
         compared: dict[int, list[str]] = {}  # by the number of the term
         for one in found:
@@ -209,9 +212,8 @@ class _Measured:
                     compared.setdefault(index, []).extend(term.cells)
         self.machine = outcomes.machine(list(compared.values())) if part.outcome == "hours" else None
         self.cells = tuple(dict.fromkeys(key for own in compared.values() for key in own))
-        samples = [sample for key in self.cells if (sample := self.sample(key))]
-        self.unit = _unit(part, samples)
-        self.pool = tuple(tuple(value / self.unit for value in sample) for sample in samples)  # hashable: kept by `sequential`
+        self.unit = _unit(part, [self.sample(key) for key in self.cells])
+        self.pool = tuple(tuple(one / self.unit for one in sample) for key in every if (sample := self.sample(key)))
         self.margin = part.margin / SCALE if part.margin is not None and part.scale == "points" else part.margin
         self.estimates = [self._estimate(one) for one in found]
 
@@ -365,8 +367,8 @@ def _published(stratum: Stratum) -> float | None:
     return None if score is None else weight * score.mean
 
 
-def _unit(part: Part, pool: Sequence[Sequence[float]]) -> float:
+def _unit(part: Part, samples: Sequence[Sequence[float]]) -> float:
     """What outcomes are divided by, so that they are about 1 at most."""
     if part.outcome not in ("hours", "prediction_error"):
         return SCALE
-    return max((abs(float(np.mean(sample))) for sample in pool), default=1.0) or 1.0
+    return max((abs(float(np.mean(sample))) for sample in samples if sample), default=1.0) or 1.0
