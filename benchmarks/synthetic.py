@@ -103,7 +103,9 @@ def fill(
     for first in range(0, len(cells), _AT_ONCE):
         runs, evaluations, points = [], [], []
         for index, cell in enumerate(cells[first : first + _AT_ONCE], first):
-            run, own, metrics = _invented(index, cell, world, world.noise if noise is None else noise, every, scalars, now)
+            run, own, metrics = _invented(
+                index, cell, world, world.noise if noise is None else noise, every, scalars, now
+            )
             runs.append(run)
             evaluations += own
             points += metrics
@@ -163,9 +165,7 @@ def _invented(
     if scalars:
         many = range(1_000, 2_000_001, 1_000)
         points += [(f"synthetic/{metric:02}", step, float(metric)) for metric in range(25) for step in many]
-    metrics = [
-        dict(run_id=run.id, name=name, step=step, value=value, wall_time=now) for name, step, value in points
-    ]
+    metrics = [dict(run_id=run.id, name=name, step=step, value=value, wall_time=now) for name, step, value in points]
     return run, evaluations, metrics
 
 

@@ -166,7 +166,8 @@ def _compared(
     if "sum" in fields:
         terms = [
             Term(
-                _number(term["times"]), tuple(cell.key for cell in _chosen(name, cells, _fields(name, "of", term["of"])))
+                _number(term["times"]),
+                tuple(cell.key for cell in _chosen(name, cells, _fields(name, "of", term["of"]))),
             )
             for term in fields["sum"]
         ]

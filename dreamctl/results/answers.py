@@ -121,18 +121,19 @@ def judge(
 
 
 def decide(
-    questions: Sequence[Question],
-    cells: Sequence[Cell] | Mapping[str, Sequence[Cell]],
-    outcomes: Outcomes,
-    looks: Sequence[int],
-    number: int,
+    questions: Sequence[Question], cells: Sequence[Cell], outcomes: Outcomes, looks: Sequence[int], number: int
 ) -> dict[str, Answer]:
-    """{question: its answer, `OPEN` without one} at a look of several; a single look for what has ended.
+    """{question: its answer, `OPEN` without one} at a look of several; a single look for what has ended."""
+    return settled([Case(question, cells, outcomes) for question in questions], looks, number)
 
-    cells: of the sweep, or by question where each has its own. The chance of error is shared by the open questions; one that is answered leaves its share to the others (Holm).
+
+def settled(cases: Sequence[Case], looks: Sequence[int], number: int) -> dict[str, Answer]:
+    """The answers at a look, by question.
+
+    The chance of error is shared by the open questions; one that is answered leaves its share to the others (Holm).
     """
     found: dict[str, Answer] = {}
-    waiting = [_Case(one, cells[one.name] if isinstance(cells, Mapping) else cells, outcomes) for one in questions]
+    waiting = list(cases)
     while waiting:
         level = sequential.levels(looks, ALPHA / len(waiting))[number]
         found |= {case.question.name: case.answer(level) for case in waiting}
@@ -145,10 +146,10 @@ def decide(
 
 def answer(question: Question, cells: Sequence[Cell], outcomes: Outcomes, level: float) -> Answer:
     """The answer to a question at a two-sided level, `OPEN` if there is none yet."""
-    return _Case(question, cells, outcomes).answer(level)
+    return Case(question, cells, outcomes).answer(level)
 
 
-class _Case:
+class Case:
     """A question with the numbers that the runs have for it."""
 
     def __init__(self, question: Question, cells: Sequence[Cell], outcomes: Outcomes) -> None:
@@ -160,8 +161,13 @@ class _Case:
         named = {key for part in self.parts for key in part.cells}
         self.cells = tuple(cell.key for cell in cells if cell.key in named)
 
+    @property
+    def known(self) -> bool:
+        """Whether there are runs for any of its contrasts."""
+        return any(estimate.terms for measured in self.parts for estimate in measured.estimates)
+
     def answer(self, level: float) -> Answer:
-        """At a two-sided level."""
+        """At a two-sided level, `OPEN` if there is none yet."""
         many = sum(1 if measured.part.count else len(measured.found) for measured in self.parts)
         findings = [_judged(measured, level, many) for measured in self.parts]
         kinds = [finding.answer for finding in findings]
@@ -334,7 +340,9 @@ def _counted(measured: _Measured, level: float) -> _Finding:
     """In how many groups all contrasts are above 0: surely at least so many, and at most (`counting`)."""
     part, groups = measured.part, measured.groups
     assert part.count is not None and part.of is not None
-    holding, failing = ([chance for chance in chances if chance is not None] for chances in zip(*measured.chances, strict=True))
+    holding, failing = (
+        [chance for chance in chances if chance is not None] for chances in zip(*measured.chances, strict=True)
+    )
     low = counting.least(holding, level / 2)
     high = max(part.of, len(groups)) - counting.least(failing, level / 2)
     inside = part.count[0] <= low and high <= part.count[1]

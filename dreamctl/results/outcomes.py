@@ -59,7 +59,9 @@ class Outcomes:
             for keys in groups
         ]
         kinds = sorted(set().union(*counted))
-        return max(kinds, key=lambda kind: (min(of[kind] for of in counted), sum(of[kind] for of in counted)), default="")
+        return max(
+            kinds, key=lambda kind: (min(of[kind] for of in counted), sum(of[kind] for of in counted)), default=""
+        )
 
     def of(self, run: Run, outcome: str) -> float | None:
         """A run's outcome: mean returns in points, `hours` per 1e6 environment steps; None where it has none."""

@@ -92,7 +92,10 @@ def interval(
     """
     if not terms:
         return UNKNOWN
-    return statistics.contrast_interval(terms, 1 - level, estimate, _pooled(tuple(map(tuple, pool)), len(terms))) or UNKNOWN
+    return (
+        statistics.contrast_interval(terms, 1 - level, estimate, _pooled(tuple(map(tuple, pool)), len(terms)))
+        or UNKNOWN
+    )
 
 
 def spread(pool: Sequence[Sequence[float]], samples: int = 1) -> Prior | None:

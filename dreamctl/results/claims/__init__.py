@@ -70,22 +70,18 @@ def judge(evidence: Evidence) -> list[Verdict]:
     catalogue = claims.catalogue()
     asked = {claim.question.name: claim for claim in catalogue if not claim.protocol}
     cells = {name: evidence.asked(claim.sweep) for name, claim in asked.items()}
-    seen = [  # a claim without runs takes no share of the 5 %
-        claim.question
-        for name, claim in asked.items()
-        if any(evidence.outcomes.runs.get(cell.key) for cell in claims.cells_of(claim.question, cells[name]))
-    ]
-    found = answers.decide(seen, cells, evidence.outcomes, (1,), 0)
-    for name, claim in asked.items():
-        if name not in found:
-            found[name] = answers.answer(claim.question, cells[name], evidence.outcomes, answers.ALPHA)
+    outcomes = evidence.outcomes
+    cases = {name: answers.Case(claim.question, cells[name], outcomes) for name, claim in asked.items()}
+    seen = [case for case in cases.values() if case.known]  # one without runs takes no share of the 5 %
+    found = answers.settled(seen, (1,), 0)
+    found |= {name: case.answer(answers.ALPHA) for name, case in cases.items() if name not in found}
     verdicts = []
     for claim in catalogue:
         if claim.protocol:
             verdicts.append(_settings(claim, evidence) if claim.protocol == "settings" else _seeds(claim, evidence))
             continue
         one = found[claim.question.name]
-        runs = [run for key in one.cells for run in evidence.outcomes.runs.get(key, ())]
+        runs = [run for key in one.cells for run in outcomes.runs.get(key, ())]
         if one.answer == OPEN:
             one = replace(one, answer=UNDECIDED)
         verdicts.append(_verdict(claim, evidence, one, runs, _lacking(claim, evidence), _remarks(claim, one, evidence)))

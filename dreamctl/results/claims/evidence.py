@@ -83,27 +83,26 @@ class Evidence:
 
     def _most(self, until: int | None) -> tuple[str, int]:
         """The setting and the length to judge at."""
-        cells: dict[tuple[str, int], dict[Cell, set[int]]] = defaultdict(lambda: defaultdict(set))
-        by_kind: dict[str, list[Run]] = defaultdict(list)
-        for run in self.runs:
-            by_kind[_settings(run.config)].append(run)
-        for kind, own in by_kind.items():
-            for steps in {until} if until else {run.steps for run in own}:
-                found = cells[kind, steps]
-                for run in own:
-                    if _come(run, steps):
-                        found[cell_of(run)].add(run.seed)
         paper = make("paper")
         published = _settings(paper.to_dict()), until or paper.steps
-        if self.preset == "paper" and published in cells and _complete(cells[published]):
+        own: dict[tuple[str, int], dict[Cell, set[int]]] = defaultdict(lambda: defaultdict(set))  # of this length
+        there: dict[Cell, set[int]] = defaultdict(set)  # at the paper's
+        for run in self.runs:
+            setting = _settings(run.config), until or run.steps
+            seeds = own[setting][cell_of(run)]
+            if _come(run, setting[1]):
+                seeds.add(run.seed)
+            if setting[0] == published[0] and _come(run, published[1]):
+                there[cell_of(run)].add(run.seed)
+        if self.preset == "paper" and _complete(there):
             return published
         usual = _settings(make(self.preset).to_dict())
 
         def merit(setting: tuple[str, int]) -> tuple[int, int, bool, int]:
-            seeds = [len(of) for of in cells[setting].values()]
+            seeds = [len(of) for of in own[setting].values()]
             return sum(min(SEEDS, of) for of in seeds), sum(seeds), setting[0] == usual, setting[1]
 
-        return max(cells, key=merit)
+        return max(own, key=merit)
 
     def _preference(self, run: Run) -> tuple[bool, int]:
         """Of a run that was done twice that of the wanted length counts, for its final evaluation, else the longer."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamctl.errors import BadInput
-from dreamctl.results.cells import Choice
 from dreamctl.results.answers import Answer, Number
+from dreamctl.results.cells import Choice
 from dreamctl.results.report import LATEX, MARKDOWN, PAGE, TABLE, content, tables
 from dreamctl.results.report.content import Report
 from dreamctl.store import Store

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dreamctl.results import statistics
 from dreamctl.results.claims import Evidence
 from dreamctl.results.claims.evidence import Cell
-from dreamctl.results import statistics
 from dreamctl.results.comparison import SCALE
 from dreamctl.results.figures import style
 from dreamctl.results.statistics import Interval
