@@ -99,9 +99,11 @@ def fill(
 ) -> None:
     """Store a finished run for each cell, evaluated every so many environment steps; noise: standard deviation of a
     seed and, a quarter of it, of an evaluation; default: the world's."""
-    now = time.time()
+    now, noise = time.time(), world.noise if noise is None else noise
     for first in range(0, len(cells), _AT_ONCE):
-        runs, evaluations, points = [], [], []
+        runs: list[Run] = []
+        evaluations: list[dict[str, Any]] = []
+        points: list[dict[str, Any]] = []
         for index, cell in enumerate(cells[first : first + _AT_ONCE], first):
             run, own, metrics = _invented(
                 index, cell, world, world.noise if noise is None else noise, every, scalars, now

@@ -20,6 +20,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,17 @@ _KEYS = (
     *("asks", "place", "better", "worse", "than", "near", "within", "share", "by", "at_least", "sum", "at_each"),
     *("where", "more_at", "than_at", "scale", "outcome", "margin", "floor", "count", "all", "note"),
 )
+_BESIDE = {  # what may stand beside each way to ask
+    "better": ("than", "share", "by", "at_least", "more_at", "than_at"),
+    "worse": ("than", "share", "by", "more_at", "than_at"),
+    "near": ("within",),
+    "sum": ("by",),
+}
+_ANYWHERE = ("at_each", "where", "scale", "outcome", "margin", "floor", "count")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
+_VALUES, _DEPTH = 10_000, 8  # of a question at most; aliases in YAML count as often as they stand there
+_CONTRASTS = 1_000  # of a part at most
+_LONGEST = 1_000  # characters of a text
 
 Fields = Mapping[str, tuple[str, ...]]  # field -> values
 
@@ -121,9 +132,11 @@ def parse(name: str, content: Any) -> Question:
         raise BadInput(f"{str(name)[:80]!r} cannot name a question: use letters, digits, '.', '_', '+' and '-'")
     if not isinstance(content, Mapping):
         raise BadInput(f"question {name}: it needs keys such as asks, better and than")
+    _bounded(name, content)
     written = _plain(content)
     _known(name, written)
-    if not isinstance(written.get("asks"), str) or not written["asks"].strip():
+    asks, place, note = (_text(name, key, written.get(key, "")) for key in ("asks", "place", "note"))
+    if not asks:
         raise BadInput(f"question {name}: asks is the question in a sentence of your own")
     parts = written.get("all", [{key: value for key, value in written.items() if key not in ("asks", "place", "note")}])
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
@@ -132,43 +145,49 @@ def parse(name: str, content: Any) -> Question:
         raise BadInput(f"question {name}: beside all there can only be asks, place and note")
     for part in parts:
         _known(name, part)
-    place, note = (str(written.get(key, "")) for key in ("place", "note"))
-    return Question(
-        str(name), written["asks"].strip(), tuple(_part(name, part) for part in parts), written, place, note
-    )
+    return Question(str(name), asks, tuple(_part(name, part) for part in parts), written, place, note)
 
 
 def contrasts(part: Part, cells: Sequence[Cell], name: str = "") -> tuple[Contrast, ...]:
     """The contrasts of a part among a sweep's cells. Raises `BadInput` if a value is in none of them."""
     fields = part.fields
-    within = _chosen(name, cells, _fields(name, "where", fields.get("where", {})))
-    for key in ("more_at", "than_at"):
-        _chosen(name, within, _fields(name, key, fields.get(key, {})))
-    each = _listed(fields.get("at_each", ()))
+    for key, group in _groups(fields):
+        _exist(name, cells, _fields(name, key, group))
+    within = _chosen(cells, _fields(name, "where", fields.get("where", {})))
+    each = tuple(dict.fromkeys(_listed(fields.get("at_each", ()))))
     for field in each:
-        _axis(name, within, field)
-    found = []
+        _axis(name, cells, field)
+    found: list[Contrast] = []
     for values in itertools.product(*(_values(within, field) for field in each)):
         here = dict(zip(each, values, strict=True))
         there = [cell for cell in within if all(cell.at[field] == value for field, value in here.items())]
-        if there:
-            found += list(_compared(name, part, there, here, cells))
+        for one in _compared(name, part, there, here) if there else ():
+            found.append(one)
+            if len(found) > _CONTRASTS:
+                raise BadInput(f"question {name}: more than {_CONTRASTS:,} comparisons: ask about fewer values")
     if not found:
         raise BadInput(f"question {name}: no cell of the sweep has both of what it compares")
     return tuple(found)
 
 
-def _compared(
-    name: str, part: Part, cells: Sequence[Cell], here: Mapping[str, str], every: Sequence[Cell]
-) -> Iterable[Contrast]:
+def _groups(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """Every group of cells that a part names, by its key."""
+    for key in ("where", "better", "worse", "more_at", "than_at"):
+        if key in fields:
+            yield key, fields[key]
+    if isinstance(fields.get("than"), Mapping) and "published" not in fields["than"]:
+        yield "than", fields["than"]
+    near = fields.get("near", {})
+    yield from ((key, near[key]) for key in ("of", "over") if key in near)
+    yield from (("of", term["of"]) for term in fields.get("sum", ()))
+
+
+def _compared(name: str, part: Part, cells: Sequence[Cell], here: Mapping[str, str]) -> Iterable[Contrast]:
     """The contrasts at one value of `at_each`: one for each value of `better` and of `than`."""
     fields, group = part.fields, ", ".join(here.values())
     if "sum" in fields:
         terms = [
-            Term(
-                _number(term["times"]),
-                tuple(cell.key for cell in _chosen(name, cells, _fields(name, "of", term["of"]))),
-            )
+            Term(_number(term["times"]), tuple(cell.key for cell in _chosen(cells, _fields(name, "of", term["of"]))))
             for term in fields["sum"]
         ]
         if all(term.cells for term in terms):
@@ -218,23 +237,25 @@ def _pair(
     rest = [field for field in cells[0].at if field not in named]
     strata, logs = [], part.scale == "ratio"
     whole: dict[tuple[float, float], list[str]] = {}
-    for point in dict.fromkeys(tuple(cell.at[field] for field in rest) for cell in cells):
-        here = [cell for cell in cells if tuple(cell.at[field] for field in rest) == point]
-        terms, complete = [], True
+    points: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in cells:
+        points.setdefault(tuple(cell.at[field] for field in rest), []).append(cell)
+    for point, here in points.items():
+        terms, keys_of = [], {}
         for of_side, wanted in at.items():
             for of_group, chosen, weight in ((1.0, mine, 1.0), (-1.0, theirs, 1.0 if logs else share)):
                 keys = tuple(
                     cell.key
                     for cell in here
                     if all(cell.at[field] == value for field, value in chosen.items())
-                    and all(where.is_any(cell.at[field], values) for field, values in wanted.items())
+                    and all(_is_any(cell.at[field], values) for field, values in wanted.items())
                 )
-                complete = complete and bool(keys)
                 terms.append(Term(sign * of_side * of_group * weight, keys, _said(chosen)))
-        if complete:
-            for term, (side, of_group) in zip(terms, itertools.product(at, (1.0, -1.0)), strict=True):
-                whole.setdefault((side, of_group), []).extend(term.cells)
+                keys_of[of_side, of_group] = keys
+        if all(keys_of.values()):
             strata.append(Stratum(", ".join(point), tuple(terms), -by))
+            for side, keys in keys_of.items():
+                whole.setdefault(side, []).extend(keys)
     if strata and logs:  # a share of sums is steadier than a mean of shares
         constant = -sign * math.log(share) if "more_at" not in fields else 0.0
         terms = [
@@ -280,21 +301,21 @@ def _against(
 
 def _near(part: Part, cells: Sequence[Cell], mine: Mapping[str, str], group: str) -> Iterable[Contrast]:
     """Two contrasts: mine above `near` - `within`, and below `near` + `within` (on the scale `ratio`: / and *)."""
-    near, within = part.fields["near"], _number(part.fields["within"])
-    if part.scale == "ratio":
-        ends = {"above": math.log(_number(near["is"]) / within), "below": math.log(_number(near["is"]) * within)}
+    near, within, ratio = part.fields["near"], _number(part.fields["within"]), part.scale == "ratio"
+    middle = _number(near["is"])
+    if ratio:
+        ends = {"above": math.log(middle / within), "below": math.log(middle * within)}
     else:
-        ends = {"above": _number(near["is"]) - within, "below": _number(near["is"]) + within}
+        ends = {"above": middle - within, "below": middle + within}
     theirs = near.get("over")
+    over_what = f" over {_said({key: '/'.join(_listed(given)) for key, given in theirs.items()})}" if theirs else ""
     for what, end in ends.items():
         sign = 1.0 if what == "above" else -1.0
-        shown = math.exp(end) if part.scale == "ratio" else end
-        over_what = f" over {_said(_combinations('', cells, theirs)[0])}" if theirs else ""
+        shown = math.exp(end) if ratio else end
         label = ", ".join(filter(None, (group, f"{_said(mine)}{over_what} {what} {shown:.3g}")))
         own = tuple(c.key for c in cells if all(c.at[field] == value for field, value in mine.items()))
         if theirs:
-            (other,) = _combinations("", cells, theirs)
-            over = tuple(c.key for c in cells if all(c.at[field] == value for field, value in other.items()))
+            over = tuple(cell.key for cell in _chosen(cells, _fields("", "over", theirs)))
             if own and over:
                 yield Contrast(label, group, (Stratum("", (Term(sign, own), Term(-sign, over)), -sign * end),))
         elif own:
@@ -310,17 +331,16 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
         raise BadInput(f"question {name}: than says with what better or worse is compared")
     if ("more_at" in fields) != ("than_at" in fields):
         raise BadInput(f"question {name}: more_at and than_at go together")
+    for key in fields:
+        if key not in (ways[0], *_BESIDE[ways[0]], *_ANYWHERE):
+            raise BadInput(f"question {name}: {key} has no meaning beside {ways[0]}: leave it out")
+    outcome, scale = str(fields.get("outcome", "final")), str(fields.get("scale", "points"))
+    for key, found, choices in (("outcome", outcome, OUTCOMES), ("scale", scale, SCALES)):
+        if found not in choices:
+            near = nearest(found, choices)
+            raise BadInput(f"question {name}: {key} is {found[:80]!r}{near}: one of {', '.join(choices)}")
     if ways[0] in ("better", "worse"):
-        _fields(name, ways[0], fields[ways[0]])
-        than = fields["than"]
-        if isinstance(than, dict) and "published" in than:
-            if set(than) != {"published"} or than["published"] not in PUBLISHED:
-                known = ", ".join(PUBLISHED)
-                raise BadInput(f"question {name}: than: {{published: METHOD}} takes one of {known}")
-        elif isinstance(than, dict):
-            _fields(name, "than", than)
-        elif than != OTHERS:
-            _real(name, "than", than, low=0 if fields.get("scale") == "ratio" else None)
+        _than(name, fields, scale)
     if ways[0] == "near":
         near = fields["near"]
         if (
@@ -330,29 +350,26 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
         ):
             raise BadInput(f"question {name}: near takes of: GROUP and is: NUMBER, and stands beside within: NUMBER")
         _real(name, "near", near["is"], low=0)
-        for key in sorted({"of", "over"} & set(near)):
-            _fields(name, key, near[key])
+    terms = fields.get("sum", [])
     if ways[0] == "sum":
-        if not isinstance(fields["sum"], list) or not all(
-            isinstance(term, dict) and set(term) == {"times", "of"} for term in fields["sum"]
-        ):
+        if not isinstance(terms, list) or not terms or not all(isinstance(term, dict) for term in terms):
             raise BadInput(f"question {name}: sum is a list of terms {{times: NUMBER, of: GROUP}}")
-        for term in fields["sum"]:
+        for term in terms:
+            if set(term) != {"times", "of"}:
+                raise BadInput(f"question {name}: a term of sum has times: NUMBER and of: GROUP")
             _real(name, "times", term["times"])
-            _fields(name, "of", term["of"])
-    for key in ("where", "more_at", "than_at"):
-        _fields(name, key, fields.get(key, {}))
-    outcome, scale = str(fields.get("outcome", "final")), str(fields.get("scale", "points"))
-    for key, found, choices in (("outcome", outcome, OUTCOMES), ("scale", scale, SCALES)):
-        if found not in choices:
-            raise BadInput(f"question {name}: {key} is {found!r}{nearest(found, choices)}: one of {', '.join(choices)}")
-    for key in ("share", "within", "by"):
+    for key, group in _groups(fields):
+        _fields(name, key, group)
+    each = fields.get("at_each", "task")
+    if not isinstance(each, str) and not (isinstance(each, list) and all(isinstance(field, str) for field in each)):
+        raise BadInput(f"question {name}: at_each is a field, or a list of fields, such as horizon")
+    for key, low in (("share", 0.0), ("within", 1.0 if scale == "ratio" else 0.0), ("by", None)):
         if key in fields:
-            _real(name, key, fields[key], low=None if key == "by" else 1 if (key, scale) == ("within", "ratio") else 0)
+            _real(name, key, fields[key], low=low)
     if "at_least" in fields:
         _real(name, "at_least", fields["at_least"])
-        if scale == "ratio" or ways[0] != "better":
-            raise BadInput(f"question {name}: at_least is a number of points beside better")
+        if scale == "ratio":
+            raise BadInput(f"question {name}: at_least is a number of points: leave out scale")
     margin = _real(name, "margin", fields["margin"], low=0) if "margin" in fields else None
     if margin is not None and str(fields["margin"]).strip().endswith("%") and scale != "ratio":
         raise BadInput(
@@ -364,11 +381,26 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
     elif "floor" in fields:
         floor = _real(name, "floor", fields["floor"])
     count, of = _counted(name, fields.get("count"))
-    if count and "at_each" not in fields:
+    if count and not _listed(fields.get("at_each", "")):
         raise BadInput(f"question {name}: count counts the values of at_each: add at_each: task")
     return Part(
         dict(fields), outcome, scale, math.log1p(margin) if margin and scale == "ratio" else margin, floor, count, of
     )
+
+
+def _than(name: str, fields: Mapping[str, Any], scale: str) -> None:
+    """Raises `BadInput` unless `than` is a group, others, a number or {published: METHOD}."""
+    than = fields["than"]
+    published = isinstance(than, dict) and "published" in than
+    if published and (set(than) != {"published"} or than["published"] not in PUBLISHED):
+        raise BadInput(f"question {name}: than: {{published: METHOD}} takes one of {', '.join(PUBLISHED)}")
+    if published and scale == "ratio":
+        raise BadInput(f"question {name}: published scores are compared in points: leave out scale")
+    number = than != OTHERS and not isinstance(than, dict)
+    if number:
+        _real(name, "than", than, low=0 if scale == "ratio" else None)
+    if "more_at" in fields and (number or published):
+        raise BadInput(f"question {name}: more_at compares two gains: than must be a group")
 
 
 def _counted(name: str, given: Any) -> tuple[tuple[int, int] | None, int | None]:
@@ -380,7 +412,7 @@ def _counted(name: str, given: Any) -> tuple[tuple[int, int] | None, int | None]
         raise BadInput(f"question {name}: count is written 15 to 20 of 20, or 0 of 20, not {str(given)[:80]!r}")
     low, of = int(found[1]), int(found[3])
     high = int(found[2]) if found[2] else low
-    if not 0 <= low <= high <= of:
+    if not (low <= high <= of and of):
         raise BadInput(f"question {name}: count goes from small to large, such as 15 to 20 of 20")
     return (low, high), of
 
@@ -391,22 +423,46 @@ def _known(name: str, fields: Mapping[str, Any]) -> None:
             raise BadInput(f"question {name}: unknown key {str(key)[:80]!r}{nearest(str(key), _KEYS)}")
 
 
+def _bounded(name: str, content: Any) -> None:
+    """Raises `BadInput` for what is too large, as aliases in YAML can make it, or nested too deep."""
+    waiting, count = [(content, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        inside = (
+            list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        )
+        count += len(inside)
+        if count > _VALUES or depth > _DEPTH:
+            raise BadInput(f"question {name}: it holds too many values, or is nested too deep")
+        waiting += [(one, depth + 1) for one in inside]
+
+
+def _text(name: str, key: str, given: Any) -> str:
+    """A text in one line. Raises `BadInput`."""
+    text = " ".join(given.split()) if isinstance(given, str) else "\0"
+    if not text.isprintable() or len(text) > _LONGEST:
+        raise BadInput(f"question {name}: {key} is a text of {_LONGEST:,} characters at most")
+    return text
+
+
 def _plain(value: Any) -> Any:
     """A copy in lists, dictionaries and texts; numbers become texts, as YAML is read here."""
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+    return value if isinstance(value, str) else str(value)
 
 
 def _fields(name: str, key: str, given: Any) -> dict[str, tuple[str, ...]]:
     """{field: values} of a group. Raises `BadInput`."""
     if not isinstance(given, Mapping):
         raise BadInput(f"question {name}: {key} names cells by their fields, such as {{method: dreamer}}")
-    for field in given:
+    for field, values in given.items():
         if field != "task" and field not in DEFAULTS:
-            raise BadInput(f"question {name}: unknown field {field!r}{nearest(field, ['task', *DEFAULTS])}")
+            raise BadInput(f"question {name}: unknown field {field[:80]!r}{nearest(field, ['task', *DEFAULTS])}")
+        if not isinstance(values, str) and not (isinstance(values, list) and all(isinstance(v, str) for v in values)):
+            raise BadInput(f"question {name}: {key}: {field} is a value or a list of values, such as [5, 10, 15]")
     return {field: _listed(values) for field, values in given.items()}
 
 
@@ -419,37 +475,48 @@ def _listed(given: Any) -> tuple[str, ...]:
 def _axis(name: str, cells: Sequence[Cell], field: str) -> None:
     if not cells or field not in cells[0].at:
         axes = ", ".join(cells[0].at) if cells else "nothing"
-        raise BadInput(f"question {name}: {field!r} does not vary in this sweep; what varies: {axes}")
+        raise BadInput(f"question {name}: {field[:80]!r} does not vary in this sweep; what varies: {axes}")
 
 
 def _values(cells: Sequence[Cell], field: str) -> list[str]:
     return list(dict.fromkeys(cell.at[field] for cell in cells))
 
 
-def _chosen(name: str, cells: Sequence[Cell], wanted: Fields) -> list[Cell]:
-    """The cells that fit. Raises `BadInput` for a value that no cell has."""
+def _exist(name: str, cells: Sequence[Cell], wanted: Fields) -> None:
+    """Raises `BadInput` for a field or a value that no cell has."""
     for field, values in wanted.items():
         _axis(name, cells, field)
         there = _values(cells, field)
         for value in values:
-            if not any(where.is_any(one, [value]) for one in there):
-                raise BadInput(f"question {name}: no cell has {field}={value}; there are: {', '.join(there)}")
-    return [c for c in cells if all(where.is_any(c.at[field], values) for field, values in wanted.items())]
+            if not any(_is_any(one, [value]) for one in there):
+                raise BadInput(f"question {name}: no cell has {field}={value[:80]!r}; there are: {', '.join(there)}")
+
+
+def _chosen(cells: Sequence[Cell], wanted: Fields) -> list[Cell]:
+    """The cells that fit."""
+    return [c for c in cells if all(_is_any(c.at[field], values) for field, values in wanted.items())]
+
+
+def _is_any(own: str, values: Sequence[str]) -> bool:
+    """Whether a cell's value is one of those; 3.0 is 3."""
+    with suppress(ValueError):
+        if where.is_any(float(own), values):
+            return True
+    return where.is_any(own, values)
 
 
 def _combinations(name: str, cells: Sequence[Cell], given: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Every combination of the values that a group names, as the cells have them."""
-    wanted = _fields(name, "better", given)
+    """Every combination of the values that a group names, as the cells have them, in the order that it names them."""
     named = []
-    for field, values in wanted.items():
-        _axis(name, cells, field)
-        there = [one for value in values for one in _values(cells, field) if where.is_any(one, [value])]
-        named.append([(field, value) for value in dict.fromkeys(there)])
+    for field, values in _fields(name, "better", given).items():
+        there = _values(cells, field)
+        own = dict.fromkeys(one for value in values for one in there if _is_any(one, [value]))
+        named.append([(field, value) for value in own])
     return [dict(combination) for combination in itertools.product(*named)]
 
 
-def _all_of(cells: Sequence[Cell], mine: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    return {field: tuple(_values(cells, field)) for field in mine}
+def _all_of(cells: Sequence[Cell], mine: Mapping[str, str]) -> dict[str, list[str]]:
+    return {field: _values(cells, field) for field in mine}
 
 
 def _said(chosen: Mapping[str, str]) -> str:
@@ -465,12 +532,13 @@ def _number(given: Any) -> float:
 
 
 def _real(name: str, key: str, given: Any, low: float | None = None) -> float:
-    """A finite number, above `low`. Raises `BadInput`."""
+    """A finite number of a sensible size, above `low`. Raises `BadInput`."""
     try:
         value = _number(given)
     except (TypeError, ValueError):
         value = math.nan
-    if not math.isfinite(value) or low is not None and value <= low:
+    sensible = value == 0 or 1e-6 <= abs(value) <= 1e9  # nan is not
+    if not sensible or low is not None and value <= low:
         more = f" above {low:g}" if low is not None else ""
         raise BadInput(f"question {name}: {key} is a number{more}, not {str(given)[:80]!r}")
     return value

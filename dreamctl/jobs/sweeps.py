@@ -73,9 +73,9 @@ class Plan:
     """What a sweep is made of: the runs of its parts, or only the first `limit` of them; and what they are to show.
 
     looks: after how many seeds of each cell its questions are judged; those of its parts are as many as the last look
-    may need. Without looks there is one, at the end. unasked: claims of the paper that a built-in sweep so changed cannot
-    answer. A name stands for one list of runs. If options change a built-in
-    sweep or a file, the plan is named NAME-DIGEST, so that continuing it by name continues exactly these runs.
+    may need. Without looks there is one, at the end. unasked: claims of the paper that a built-in sweep so changed
+    cannot answer. A name stands for one list of runs. If options change a built-in sweep or a file, the plan is named
+    NAME-DIGEST, so that continuing it by name continues exactly these runs.
     """
 
     name: str

@@ -27,6 +27,7 @@ OPEN = "open"  # goes on to the next look
 ALPHA = 0.05  # the chance of a false answer, over all looks and questions
 SCALE = 1000.0  # points, the largest return of a task
 FLOOR = 50.0  # points above a random policy below which nothing is learned, where a question has no margin in points
+_FACTOR = 100.0  # the largest logarithm of a factor
 _ANY = Interval(-math.inf, math.inf)
 
 
@@ -171,12 +172,10 @@ class Case:
         many = sum(1 if measured.part.count else len(measured.found) for measured in self.parts)
         findings = [_judged(measured, level, many) for measured in self.parts]
         kinds = [finding.answer for finding in findings]
-        for kind in (CONTRADICTED, SMALL, OPEN, CONFIRMED):  # of several parts the first of these speaks
-            if kind in kinds:
-                break
+        kind = next(one for one in (CONTRADICTED, SMALL, OPEN, CONFIRMED) if one in kinds)  # the first of these speaks
         speaker = findings[kinds.index(kind)]
-        weakest = min(speaker.numbers, key=lambda n: math.inf if n.estimate is None else n.estimate)
-        estimate, low, high = speaker.count or (weakest.estimate, weakest.low, weakest.high)
+        chosen = min(speaker.numbers, key=lambda number: _order(kind, speaker.unit, number))
+        estimate, low, high = speaker.count or (chosen.estimate, chosen.low, chosen.high)
         return Answer(
             self.question.name,
             kind,
@@ -184,13 +183,25 @@ class Case:
             low,
             high,
             unit="count" if speaker.count else speaker.unit,
-            decides="" if speaker.count else weakest.name,
+            decides="" if speaker.count else chosen.name,
             seeds=min((len(self.outcomes.runs.get(key, ())) for key in self.cells), default=0),
             level=level,
             cells=self.cells,
             numbers=tuple(number for finding in findings for number in finding.numbers),
             notes=tuple(note for finding in findings for note in finding.notes),
         )
+
+
+def _order(kind: str, unit: str, number: Number) -> float:
+    """The contrast that decides has the least of this: it is surely below 0, surely small, or the weakest."""
+    if number.estimate is None:
+        return math.inf
+    if kind == CONTRADICTED:
+        return math.inf if number.high is None else number.high
+    if kind == SMALL and number.low is not None and number.high is not None:
+        low, high = (math.log(end) if unit == "ratio" else end for end in (number.low, number.high))
+        return max(-low, high)
+    return math.inf if kind == SMALL else number.estimate
 
 
 @dataclass(frozen=True)
@@ -235,8 +246,8 @@ class _Measured:
         one, estimate = self.found[index], self.estimates[index]
         if estimate.missing:
             return Number(one.name, None, None, None, (), estimate.missing, one.group)
-        shown = [self._shown(value) for value in (estimate.value, *self.interval(estimate, level))]
-        return Number(one.name, *shown, estimate.floored, (), one.group)
+        middle, low, high = (self._shown(value) for value in (estimate.value, *self.interval(estimate, level)))
+        return Number(one.name, middle, low, high, estimate.floored, (), one.group)
 
     @cached_property
     def groups(self) -> dict[str, list[int]]:
@@ -279,10 +290,11 @@ class _Measured:
         if lacking or not strata:
             return _Estimate(math.nan, missing=tuple(sorted(lacking)))
         logs = self.part.scale == "ratio"
-        value, terms, floored = 0.0, [], []
+        value, floored = 0.0, []
+        weights: dict[str, float] = {}  # of a cell's mean: one, also where it stands on both sides
         for stratum in strata:
-            samples = [[own for key in term.cells if (own := self.sample(key))] for term in stratum.terms]
-            means = [float(np.mean([np.mean(own) for own in of_term])) for of_term in samples]
+            there = [[key for key in term.cells if self.sample(key)] for term in stratum.terms]
+            means = [float(np.mean([np.mean(self.sample(key)) for key in own])) for own in there]
             if self._at_floor(stratum, means) or logs and min(means) <= 0:
                 floored.append(stratum.name)
                 continue
@@ -293,10 +305,11 @@ class _Measured:
                 sizes = [mean / self.unit for mean in means]
                 total = (stratum.constant + (_published(stratum) or 0.0)) / self.unit
             value += (total + sum(t.weight * size for t, size in zip(stratum.terms, sizes, strict=True))) / len(strata)
-            for term, of_term, mean in zip(stratum.terms, samples, means, strict=True):
-                weight = term.weight / len(of_term) / len(strata) * (self.unit / mean if logs else 1.0)
-                terms += [(weight, [one / self.unit for one in own]) for own in of_term]
-        return _Estimate(value, tuple(terms), tuple(floored))
+            for term, own, mean in zip(stratum.terms, there, means, strict=True):
+                weight = term.weight / len(own) / len(strata) * (self.unit / mean if logs else 1.0)
+                weights |= {key: weights.get(key, 0.0) + weight for key in own}
+        terms = tuple((w, [one / self.unit for one in self.sample(key)]) for key, w in weights.items() if w)
+        return _Estimate(value, terms, tuple(floored))
 
     def _lacking(self, term: Term) -> list[str]:
         """The cells of a term without an outcome. Of hours those of one machine will do, which no task changes much."""
@@ -319,8 +332,8 @@ class _Measured:
         return not all(learns.values()) if interaction else not any(learns.values())
 
     def _shown(self, value: float) -> float | None:
-        """A number in points, or as a factor; None if it is infinite."""
-        if not math.isfinite(value):
+        """A number in points, or as a factor; None if it is infinite, or a factor too large to say anything."""
+        if not math.isfinite(value) or self.part.scale == "ratio" and abs(value) > _FACTOR:
             return None
         return math.exp(value) if self.part.scale == "ratio" else value * self.unit
 
@@ -328,7 +341,7 @@ class _Measured:
 def _judged(measured: _Measured, level: float, many: int) -> _Finding:
     """Judge a part's contrasts, of which any can contradict: of `many` in all."""
     if measured.part.count:
-        return _counted(measured, level)
+        return _counted(measured, level, many)
     loose = [measured.interval(estimate, level) for estimate in measured.estimates]
     strict = [measured.interval(estimate, level / many) for estimate in measured.estimates]
     kind = sequential.decided(loose, strict, measured.margin)
@@ -336,23 +349,29 @@ def _judged(measured: _Measured, level: float, many: int) -> _Finding:
     return _Finding(kind or OPEN, numbers, measured.part.scale)
 
 
-def _counted(measured: _Measured, level: float) -> _Finding:
-    """In how many groups all contrasts are above 0: surely at least so many, and at most (`counting`)."""
+def _counted(measured: _Measured, level: float, many: int) -> _Finding:
+    """In how many groups all contrasts are above 0: surely at least so many, and at most (`counting`).
+
+    It may be confirmed at the level, as its question only is if all parts are; contradicted at its share of it.
+    """
     part, groups = measured.part, measured.groups
     assert part.count is not None and part.of is not None
-    holding, failing = (
-        [chance for chance in chances if chance is not None] for chances in zip(*measured.chances, strict=True)
-    )
-    low = counting.least(holding, level / 2)
-    high = max(part.of, len(groups)) - counting.least(failing, level / 2)
-    inside = part.count[0] <= low and high <= part.count[1]
-    outside = high < part.count[0] or low > part.count[1]
-    kind = CONFIRMED if inside else CONTRADICTED if outside else OPEN
+    holding = [holds for holds, _ in measured.chances if holds is not None]
+    failing = [fails for _, fails in measured.chances if fails is not None]
+
+    def bounds(level: float) -> tuple[int, int]:
+        return counting.least(holding, level / 2), max(part.of or 0, len(groups)) - counting.least(failing, level / 2)
+
+    least, most = part.count
+    (low, high), (sure_low, sure_high) = bounds(level), bounds(level / many)
+    kind = CONTRADICTED if sure_high < least or sure_low > most else OPEN
+    kind = CONFIRMED if least <= low and high <= most else kind
     numbers: list[Number] = []
     seem, alone = 0, level / part.of
     for indices, (holds, fails) in zip(groups.values(), measured.chances, strict=True):
         seem += all(measured.estimates[index].terms and measured.estimates[index].value > 0 for index in indices)
-        sure = True if (holds or 1.0) <= alone / 2 else False if (fails or 1.0) <= alone / 2 else None
+        sure = True if holds is not None and holds <= alone / 2 else None
+        sure = False if fails is not None and fails <= alone / 2 else sure
         numbers += [replace(measured.number(index, alone), holds=sure) for index in indices]
     return _Finding(kind, numbers, part.scale, (seem, low, high))
 
