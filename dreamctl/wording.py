@@ -1,6 +1,28 @@
-"""Numbers with their nouns, as messages say them."""
+"""Numbers with their nouns, and answers to questions, as messages and pages say them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_UNITS = {"points": ("{:.0f}", ""), "ratio": ("{:.2f}", " times"), "count": ("{:.0f}", "")}
 
 
 def counted(number: int, noun: str) -> str:
     """For example "1 run", "2 runs"; the last word of `noun` gets the plural's s."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def estimated(answer: Mapping[str, Any]) -> str:
+    """An answer's number with its interval, "148 [83, 212]" points, or "1.4 [0.9, 2.2] times"; "" without one."""
+    if answer.get("estimate") is None:
+        return ""
+    form, unit = _UNITS[answer.get("unit", "points")]
+    ends = [answer.get(end) for end in ("low", "high")]
+    between = " [{}, {}]".format(*(form.format(end) for end in ends)) if None not in ends else ""
+    return form.format(answer["estimate"]) + between + unit
+
+
+def asked(version: int, runs: int) -> str:
+    """When the version of a question was registered; runs: of its sweep that had been evaluated by then."""
+    if not runs:
+        return "registered before the first run" if version == 1 else "changed before the first run"
+    return f"{'asked' if version == 1 else 'changed'} after {counted(runs, 'run')}"

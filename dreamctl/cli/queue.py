@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dreamctl.cli import completion
-from dreamctl.cli.common import Home, Interrupts, Json, RunRef, Where, console, home_option, print_json, say
+from dreamctl.cli.common import (
+    Home,
+    Interrupts,
+    Json,
+    Recorded,
+    RunRef,
+    Where,
+    console,
+    home_option,
+    print_json,
+    reading,
+    say,
+)
 from dreamctl.wording import counted
 
 if TYPE_CHECKING:
@@ -37,12 +49,13 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Keep it up to date until Ctrl-C.")] = False,
     json: Json = False,
     home: Home = None,
+    recorded: Recorded = False,
 ) -> None:
     """Show the progress of sweeps: counts, rates, times left, failures."""
     from dreamctl.cli import board
     from dreamctl.store import open_store
 
-    store = open_store(home, create=False)
+    store = open_store(reading(home, recorded), create=False)
     if sweep is not None:
         store.find_sweep(sweep)
 

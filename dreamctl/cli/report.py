@@ -17,13 +17,14 @@ def report(
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """Judge the paper's claims from stored runs. One page, with figures, scores, hours and missing runs."""
+    """What stored runs show: answers to the sweeps' questions, scores, figures, hours, the paper's claims. One page."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from dreamctl.results.cells import Choice
     from dreamctl.results.report import content, folder, page
     from dreamctl.store import open_store
+    from dreamctl.wording import estimated
 
     store = open_store(reading(home, recorded), create=False)
     choice = Choice(preset=preset, sweep=sweep, until=until)
@@ -35,11 +36,15 @@ def report(
             store, choice, out or folder(store, sweep), lambda what: progress.update(bar, description=what)
         )
     if json:
-        print_json({"files": [str(path) for path in paths], "claims": content.as_json(done)})
+        print_json({"files": [str(path) for path in paths], **content.as_json(done)})
     else:
-        for part in done.parts:
-            counted = ", ".join(f"{count} {name}" for name, count in part.outcomes.items())
-            typer.echo(f"{part.evidence.setting}: of {len(part.verdicts)} claims {counted}")
+        for asked in done.asked:
+            typer.echo(
+                " ".join(
+                    [f"{asked.sweep}: {asked.answer['asks']}", asked.answer["answer"], estimated(asked.answer)]
+                ).rstrip()
+            )
+        typer.echo(f"{len(done.decided)} claims of the paper decided, {len(done.waiting)} not")
         for path in paths:
             typer.echo(path)
     if out is None and not store.read_only and store.sweeps():

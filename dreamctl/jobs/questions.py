@@ -184,7 +184,7 @@ def _groups(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 def _compared(name: str, part: Part, cells: Sequence[Cell], here: Mapping[str, str]) -> Iterable[Contrast]:
     """The contrasts at one value of `at_each`: one for each value of `better` and of `than`."""
-    fields, group = part.fields, ", ".join(here.values())
+    fields, group = part.fields, _said(here)
     if "sum" in fields:
         terms = [
             Term(_number(term["times"]), tuple(cell.key for cell in _chosen(cells, _fields(name, "of", term["of"]))))

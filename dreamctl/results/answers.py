@@ -22,8 +22,10 @@ from dreamctl.results.outcomes import Outcomes
 from dreamctl.results.sequential import CONFIRMED, CONTRADICTED, SMALL, UNDECIDED
 from dreamctl.results.statistics import Interval
 from dreamctl.store import Run, Store
+from dreamctl.store.models import Sweep
 
 OPEN = "open"  # goes on to the next look
+ANSWERS = (CONFIRMED, CONTRADICTED, SMALL, UNDECIDED, OPEN)
 ALPHA = 0.05  # the chance of a false answer, over all looks and questions
 SCALE = 1000.0  # points, the largest return of a task
 FLOOR = 50.0  # points above a random policy below which nothing is learned, where a question has no margin in points
@@ -46,6 +48,7 @@ class Number:
     missing: tuple[str, ...] = ()
     group: str = ""
     holds: bool | None = None  # for what is counted: surely above 0, surely not, open
+    unit: str = "points"  # "ratio"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,49 @@ class _Finding:
     unit: str
     count: tuple[int, int, int] | None = None  # as it seems, surely, at most
     notes: list[str] = field(default_factory=list)
+
+
+def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
+    """The questions of a sweep and what is known of them, as JSON: the answers of its newest look.
+
+    Before the first look, what its runs say so far, which is no answer yet. Besides what an `Answer` has: asks, its
+    sentence; look, the number of its look from 0, of `looks`; version of the registration, and registered_after, how
+    many runs had been evaluated by then, None for a sweep that is not registered; waits_for, how many runs have to end
+    before the next look.
+    """
+    if not sweep.spec.get("questions"):
+        return []
+    plan = Plan.from_dict(sweep.name, sweep.spec)
+    runs, stored = store.members(sweep.id), store.looks(sweep.id)
+    versions = {version.version: version for version in store.registrations(sweep.id)}
+    looks, points = plan.looks or (len(plan.seeds),), plan.points()
+    if stored:
+        given, version = list(stored[-1].answers), stored[-1].version
+    else:
+        given = [
+            answer | {"answer": OPEN} for answer in judge(store, plan, 0, dict.fromkeys(points, looks[0]), [], runs)
+        ]
+        version = max(versions, default=1)
+    following = next((seeds for seeds in looks if not stored or seeds > stored[-1].seeds), 0)
+    ended = {run.digest for run in runs if run.status == "finished" or run.diverged}
+    asks = {question.name: question.asks for question in plan.questions}
+    result = []
+    for answer in given:
+        own = answer.get("version", version)
+        registration = versions.get(own)
+        wanted = [points[key][1] for key in answer["cells"] if key in points] if answer["answer"] == OPEN else []
+        digests = {replace(spec, seed=seed).digest for spec in wanted for seed in plan.seeds[:following]}
+        result.append(
+            answer
+            | {
+                "asks": asks.get(answer["question"], answer["question"]),
+                "looks": len(looks),
+                "version": own,
+                "registered_after": None if registration is None else registration.runs,
+                "waits_for": len(digests - ended),
+            }
+        )
+    return result
 
 
 def judge(
@@ -245,9 +291,9 @@ class _Measured:
         """A contrast as it is shown."""
         one, estimate = self.found[index], self.estimates[index]
         if estimate.missing:
-            return Number(one.name, None, None, None, (), estimate.missing, one.group)
+            return Number(one.name, None, None, None, (), estimate.missing, one.group, unit=self.part.scale)
         middle, low, high = (self._shown(value) for value in (estimate.value, *self.interval(estimate, level)))
-        return Number(one.name, middle, low, high, estimate.floored, (), one.group)
+        return Number(one.name, middle, low, high, estimate.floored, (), one.group, unit=self.part.scale)
 
     @cached_property
     def groups(self) -> dict[str, list[int]]:

@@ -146,7 +146,9 @@ class Mirror:
             copied.points += points or 0
             copied.runs += points is not None
             self._copied[run_id] = stamp
-        for sweep in self.store.sweeps() if copied.runs else []:
+        for sweep in self.store.sweeps():
+            if not copied.runs and not self.parents.judged(sweep):
+                continue
             try:
                 self.parents.describe(client, sweep)
             except Exception as error:

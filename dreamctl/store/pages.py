@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.config import PRESETS, make
-from dreamctl.store.models import Run, Sweep
-from dreamctl.wording import counted
+from dreamctl.store.models import Look, Registration, Run, Sweep
+from dreamctl.wording import asked, counted, estimated
 
 DESCRIPTION = "mlflow.note.content"
 SWEEPS = "sweeps"  # the experiment that sweeps are runs of
@@ -67,16 +67,36 @@ def place(experiment: str, run: str) -> str:
     return f"#/experiments/{experiment}/runs/{run}{VIEW}"
 
 
-def description_of_sweep(sweep: Sweep, counts: Mapping[str, int], runs: Mapping[str, Run]) -> str:
-    """How many runs of a sweep have each status, and links to some of them."""
+def description_of_sweep(
+    sweep: Sweep,
+    counts: Mapping[str, int],
+    runs: Mapping[str, Run],
+    looks: Sequence[Look] = (),
+    registrations: Sequence[Registration] = (),
+) -> str:
+    """What its newest look answered, how many runs of a sweep have each status, and links to some of them."""
     states = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     rows = [f"| [{run.name}]({there}) | {run.status} | {_score(run)} |" for there, run in runs.items()]
     table = ["| run | status | score |", "|---|---|---|", *rows]
     total = sum(counts.values())
-    lines = [f"{counted(total, 'run')}: {states}.", *(["\n".join(table)] if rows else [])]
+    answers = _answers(looks[-1], registrations) if looks else []
+    lines = [f"{counted(total, 'run')}: {states}.", *answers, *(["\n".join(table)] if rows else [])]
     if total > len(runs):
         lines.append(f"These are the first; all of them: `dreamctl status {sweep.name}`")
     return "\n\n".join(lines)
+
+
+def _answers(look: Look, registrations: Sequence[Registration]) -> list[str]:
+    """The answers of a look as a table."""
+    versions = {registration.version: registration for registration in registrations}
+    rows = []
+    for answer in look.answers:
+        registration = versions.get(answer.get("version", look.version))
+        content = registration.content.get("questions", {}).get(answer["question"], {}) if registration else {}
+        when = asked(registration.version, registration.runs) if registration else ""
+        cells = (content.get("asks", answer["question"]), f"**{answer['answer']}**", estimated(answer), when)
+        rows.append(f"| {' | '.join(' '.join(str(cell).split()).replace('|', '/') for cell in cells)} |")
+    return ["\n".join(["| question | answer | number | asked |", "|---|---|---|---|", *rows])]
 
 
 def _score(run: Run) -> str:

@@ -24,6 +24,7 @@ class Parents:
         self.store, self.figures = store, figures
         self._copied: dict[str, Any] = {}  # how many runs of a sweep it saw in each status, and the figures
         self._described: dict[str, float] = {}
+        self._looks: dict[str, int] = {}  # how many looks at a sweep its description tells of
 
     def copy(self, client: Any, sweep: Sweep) -> None:
         """The sweep's run, its status, and the figures drawn from it."""
@@ -54,8 +55,12 @@ class Parents:
             client.set_terminated(there, status, round(1000 * max([sweep.created_at, *ends])))  # runs may be older
         self._copied[sweep.id] = (counts, drawn)
 
+    def judged(self, sweep: Sweep) -> bool:
+        """Whether there was a look at a sweep that its description does not tell of."""
+        return len(self.store.looks(sweep.id)) != self._looks.get(sweep.id, 0)
+
     def describe(self, client: Any, sweep: Sweep) -> None:
-        """Tell in the description how the runs stand, with links: they are in the experiments of their tasks."""
+        """Tell in the description what was answered and how the runs stand, with links to them in other experiments."""
         counts = self.store.counts(sweep.id)
         recent = time.monotonic() - self._described.get(sweep.id, -_EVERY) < _EVERY
         if sweep.mlflow_run is None or (recent and _status(counts) == "RUNNING"):
@@ -64,8 +69,11 @@ class Parents:
         experiments = {task: experiment(client, self.store, task) for task in {run.task for run in members}}
         there = {run.id: self.store.mirrored(run.id).get("run") for run in members}
         runs = {pages.place(experiments[run.task], there[run.id] or ""): run for run in members if there[run.id]}
-        client.set_tag(sweep.mlflow_run, pages.DESCRIPTION, pages.description_of_sweep(sweep, counts, runs))
+        looks, registrations = self.store.looks(sweep.id), self.store.registrations(sweep.id)
+        text = pages.description_of_sweep(sweep, counts, runs, looks, registrations)
+        client.set_tag(sweep.mlflow_run, pages.DESCRIPTION, text)
         self._described[sweep.id] = time.monotonic()
+        self._looks[sweep.id] = len(looks)
 
 
 def _status(counts: Mapping[str, int]) -> str:

@@ -2,70 +2,92 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from agent.config import make
 from dreamctl.errors import BadInput
-from dreamctl.jobs.sweeps import BUILT_IN
-from dreamctl.results import claims, costs, draw, selection
+from dreamctl.jobs.sweeps import Plan
+from dreamctl.results import answers, claims, costs, selection
 from dreamctl.results.cells import Choice
-from dreamctl.results.claims import Evidence, Verdict
-from dreamctl.results.figures import FIGURES, SWEEPS, style
-from dreamctl.results.figures import curves as curve_figure
-from dreamctl.results.report.tables import Scores, Table, of_scores
+from dreamctl.results.claims import Verdict
+from dreamctl.results.figures import answers as answer_figure
+from dreamctl.results.figures import style
+from dreamctl.results.report import parts
+from dreamctl.results.report.parts import Drawn, Part
+from dreamctl.results.report.tables import Scores, Table
 from dreamctl.store import Run, Store
+from dreamctl.store.models import Sweep
+from dreamctl.store.paths import inside
 
 Progress = Callable[[str], None]  # called with what comes next
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure that was drawn: its file, what it shows, remarks."""
+class Asked:
+    """A question of a sweep: its answer as `answers.of_sweep` gives it, what decides it, and what prints the same."""
 
-    title: str
-    caption: str
-    path: Path
-    notes: tuple[str, ...]
+    sweep: str
+    answer: Mapping[str, Any]
+    picture: Path | None
+    command: str
 
 
 @dataclass(frozen=True)
-class Part:
-    """What is said of the runs of one preset."""
+class Shown:
+    """Scores and figures of the same runs."""
 
-    preset: str
-    evidence: Evidence
-    verdicts: tuple[Verdict, ...]
-    pictures: tuple[Picture, ...]
-    undrawn: tuple[tuple[str, str], ...]  # figure, why not
+    part: Part
     scores: tuple[Scores, ...]
-    differing: Table
-    hours: Table
-    missing: Table
-
-    @property
-    def outcomes(self) -> dict[str, int]:
-        """How many claims came out how."""
-        counted = Counter(verdict.outcome for verdict in self.verdicts)
-        return {name: counted[name] for name in (claims.CONFIRMED, claims.CONTRADICTED, claims.UNDECIDED)}
+    drawn: tuple[Drawn, ...]
 
 
 @dataclass(frozen=True)
 class Report:
-    """The whole; home: its name; statuses: of all runs."""
+    """The whole; home: its name; runs: how they stand.
+
+    verdicts: (preset, verdict), those that are decided; waiting: of the other claims that of the largest preset.
+    """
 
     home: str
     sweep: str | None
     made: str
     version: str
-    statuses: Table
-    sweeps: Table
-    parts: tuple[Part, ...]
+    asked: tuple[Asked, ...]
+    shown: tuple[Shown, ...]
+    runs: Table
+    hours: Table
+    costs: Table
+    verdicts: tuple[tuple[str, Verdict], ...]
+    as_published: bool
+
+    @property
+    def decided(self) -> list[tuple[str, Verdict]]:
+        """The claims on which these runs say something."""
+        return [(preset, verdict) for preset, verdict in self.verdicts if verdict.outcome != claims.UNDECIDED]
+
+    @property
+    def waiting(self) -> list[Verdict]:
+        """The claims that no preset decides, once each: as the preset with most runs has them."""
+        known = {verdict.claim.number for _, verdict in self.decided}
+        found: dict[int, Verdict] = {}
+        for _, verdict in self.verdicts:
+            if verdict.claim.number not in known:
+                found.setdefault(verdict.claim.number, verdict)
+        return list(found.values())
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """How many questions have which answer."""
+        counted = Counter(asked.answer["answer"] for asked in self.asked)
+        return {answer: counted[answer] for answer in answers.ANSWERS if counted[answer]}
 
 
 def gather(store: Store, choice: Choice, folder: Path, progress: Progress) -> Report:
@@ -73,55 +95,60 @@ def gather(store: Store, choice: Choice, folder: Path, progress: Progress) -> Re
     runs = selection.select(store, [], choice, mixed=True)
     presets = [preset for preset, _ in Counter(run.preset for run in runs).most_common()]
     rates = costs.rates(runs)
-    parts = []
-    for preset in presets:
-        of_preset = [run for run in runs if run.preset == preset]
-        if any(run.score is not None for run in of_preset):
-            place = folder / preset if len(presets) > 1 else folder
-            parts.append(_part(store, replace(choice, preset=preset), of_preset, rates, place, progress))
-    if not parts:
+    progress("questions")
+    asked = [one for sweep in _sweeps(store, choice) for one in _asked(store, sweep, folder)]
+    found = parts.find(store, choice)
+    if not found:
         raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
+    shown = []
+    for part in found:
+        progress(part.name)
+        drawn = part.draw(store, folder, _recorded(store))
+        shown.append(Shown(part, tuple(scores for _, scores in part.tables()), tuple(drawn)))
+    verdicts: list[tuple[str, Verdict]] = []
+    for preset in presets:
+        if any(run.preset == preset and run.score is not None for run in runs):
+            progress(f"claims, {preset}")
+            evidence = claims.gather(store, replace(choice, preset=preset))
+            verdicts += [(preset, verdict) for verdict in claims.judge(evidence)]
+    paper = make("paper")
     return Report(
         home=store.home.resolve().name,
         sweep=choice.sweep,
         made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         version=version("dreamctl"),
-        statuses=_statuses(runs, presets),
-        sweeps=_sweeps(store, choice, runs, rates),
-        parts=tuple(parts),
-    )
-
-
-def _part(
-    store: Store, choice: Choice, runs: Sequence[Run], rates: dict[str, float], folder: Path, progress: Progress
-) -> Part:
-    progress(f"claims, {choice.preset}")
-    evidence = claims.gather(store, choice)
-    pictures, undrawn = [], []
-    for name, caption in FIGURES.items():
-        progress(f"{name}, {choice.preset}")
-        title = name.replace("figure", "Figure ")
-        try:
-            paths, notes = draw.draw(store, name, choice, folder, ("png",))
-            pictures.append(Picture(title, caption, paths[0], tuple(notes)))
-        except BadInput as error:
-            undrawn.append((title, str(error)))
-        except Exception as error:  # a machine without a renderer, a picture that cannot be read
-            undrawn.append((title, f"{type(error).__name__}: {error}".splitlines()[0]))
-    if not any((title.replace("Figure ", "figure") in SWEEPS) for title in (p.title for p in pictures)):
-        paths = curve_figure.draw(store, runs, folder / "curves", None, choice, ("png",))
-        pictures.append(Picture("Learning curves", "evaluation return of all these runs", paths[0], ()))
-    return Part(
-        preset=choice.preset or "",
-        evidence=evidence,
-        verdicts=tuple(claims.judge(evidence)),
-        pictures=tuple(pictures),
-        undrawn=tuple(undrawn),
-        scores=tuple(of_scores(evidence)),
-        differing=_differing(runs),
+        asked=tuple(asked),
+        shown=tuple(shown),
+        runs=_statuses(runs, presets),
         hours=_hours(runs, rates),
-        missing=_missing(evidence),
+        costs=_costs(store, choice, runs, rates),
+        verdicts=tuple(verdicts),
+        as_published=all(part.preset == "paper" and part.steps >= paper.steps for part in found),
     )
+
+
+def _sweeps(store: Store, choice: Choice) -> list[Sweep]:
+    return [store.find_sweep(choice.sweep)] if choice.sweep is not None else store.sweeps()
+
+
+def _recorded(store: Store) -> str:
+    return " --recorded" if store.read_only else ""
+
+
+def _asked(store: Store, sweep: Sweep, folder: Path) -> list[Asked]:
+    """The questions of a sweep, each with its picture."""
+    given = answers.of_sweep(store, sweep)
+    plan = Plan.from_dict(sweep.name, sweep.spec) if given else None
+    parts_of = {question.name: question.parts for question in plan.questions} if plan else {}
+    found = []
+    for answer in given:
+        margins = {part.scale: part.margin for part in parts_of.get(answer["question"], ()) if part.margin}
+        if "ratio" in margins:
+            margins["ratio"] = math.exp(margins["ratio"])
+        stem = inside(folder, sweep.name) / f"question-{answer['question']}"
+        paths = answer_figure.draw(answer, margins, stem) if answer["numbers"] else [None]
+        found.append(Asked(sweep.name, answer, paths[0], f"dreamctl status {sweep.name}{_recorded(store)}"))
+    return found
 
 
 def _statuses(runs: Sequence[Run], presets: Sequence[str]) -> Table:
@@ -138,18 +165,6 @@ def _statuses(runs: Sequence[Run], presets: Sequence[str]) -> Table:
         rows.append((preset, str(len(of)), *cells, str(tasks), str(seeds), shown))
     header = ("Preset", "Runs", *(name.capitalize() for name in names), "Tasks", "Seeds", "Code")
     return Table("Runs", header, tuple(rows))
-
-
-def _differing(runs: Sequence[Run]) -> Table:
-    """The config fields that are not the same in all runs, and how many runs have which value."""
-    rows = []
-    for key in sorted({key for run in runs for key in run.config}):
-        counted = Counter(str(run.config.get(key)) for run in runs)
-        if len(counted) > 1:
-            values = [f"{value} ({count})" for value, count in counted.most_common(8)]
-            more = f", and {len(counted) - 8} more" if len(counted) > 8 else ""
-            rows.append((key, ", ".join(values) + more))
-    return Table("Hyper-parameters in which runs differ", ("Field", "Values (runs)"), tuple(rows))
 
 
 def _hours(runs: Sequence[Run], rates: dict[str, float]) -> Table:
@@ -177,7 +192,7 @@ def _hours(runs: Sequence[Run], rates: dict[str, float]) -> Table:
     return Table("Hours per 1e6 environment steps", header, tuple(rows), note)
 
 
-def _sweeps(store: Store, choice: Choice, runs: Sequence[Run], rates: dict[str, float]) -> Table:
+def _costs(store: Store, choice: Choice, runs: Sequence[Run], rates: dict[str, float]) -> Table:
     """What each sweep has cost and, at the rates of its runs, what it will."""
     known = {run.id: run for run in runs}
     rows = []
@@ -203,20 +218,9 @@ def _cost(name: str, runs: Sequence[Run], rates: dict[str, float]) -> tuple[str,
     return (name, str(len(runs)), str(finished), f"{steps:,}", spent, to_go)
 
 
-def _missing(evidence: Evidence) -> Table:
-    """What the paper's experiments lack at the setting of these runs, and the commands that fill it."""
-    rows: list[tuple[str, ...]] = []
-    if evidence.sweep is None:
-        for name, (shows, _) in BUILT_IN.items():
-            lacking = evidence.lacking(name)
-            if lacking.runs:
-                runs = f"{lacking.runs} of {lacking.of} runs"
-                rows.append((shows, runs, evidence.command(name, lacking.tasks)))
-    elif evidence.waiting or evidence.unfinished:
-        rows.append((f"sweep {evidence.sweep}", f"{evidence.unfinished} runs", evidence.command("all")))
-    return Table("What is missing", ("Experiment", "Missing", "Command"), tuple(rows))
-
-
-def as_json(report: Report) -> list[dict[str, Any]]:
-    """The verdicts, for scripts."""
-    return [{"preset": part.preset} | verdict.to_dict() for part in report.parts for verdict in part.verdicts]
+def as_json(report: Report) -> dict[str, Any]:
+    """Questions and claims, for scripts."""
+    return {
+        "questions": [{"sweep": asked.sweep, **asked.answer} for asked in report.asked],
+        "claims": [{"preset": preset} | verdict.to_dict() for preset, verdict in report.verdicts],
+    }

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dreamctl.errors import BadInput
-from dreamctl.results.answers import Answer, Number
 from dreamctl.results.cells import Choice
 from dreamctl.results.report import LATEX, MARKDOWN, PAGE, TABLE, content, tables
 from dreamctl.results.report.content import Report
 from dreamctl.store import Store
-from dreamctl.wording import counted
+from dreamctl.wording import asked, counted, estimated
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,13 +28,13 @@ def write(store: Store, choice: Choice, folder: Path, progress: Callable[[str], 
         raise BadInput(f"cannot write into {folder} ({error.strerror}): choose another --out") from error
     report = content.gather(store, choice, folder, progress)
     progress("page")
-    scores = [(part.preset, of) for part in report.parts for of in part.scores]
+    scores = [of for shown in report.shown for of in shown.scores]
     paths = [folder / name for name in (PAGE, MARKDOWN, TABLE, LATEX)]
     try:
         paths[0].write_text(render(report, "page.html", folder))
         paths[1].write_text(render(report, "page.md", folder))
         tables.write_csv(paths[2], scores)
-        paths[3].write_text("\n\n".join(tables.latex(of.table()) for _, of in scores) + "\n")
+        paths[3].write_text("\n\n".join(tables.latex(of.table()) for of in scores) + "\n")
     except OSError as error:
         raise BadInput(f"cannot write {error.filename} ({error.strerror}): choose another --out") from error
     return report, paths
@@ -53,38 +52,26 @@ def render(report: Report, template: str, folder: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "answered": answered,
-        "measured": measured,
         "embedded": lambda path: f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}",
         "beside": lambda path: path.relative_to(folder).as_posix(),
         "md": _markdown,
-        "latex": tables.latex,
         "counted": counted,
+        "estimated": estimated,
+        "standing": standing,
     }
     return environment.get_template(template).render(report=report)
 
 
-def answered(answer: Answer) -> str:
-    """The number that decides, with its interval at the level that the answer has."""
-    if answer.unit == "count" and answer.estimate is not None:
-        low, high = answer.low or 0.0, answer.high or 0.0
-        sure = f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
-        return f"{answer.estimate:.0f} (surely {sure})"
-    return _between(answer.estimate, answer.low, answer.high)
-
-
-def measured(number: Number) -> str:
-    """A contrast with its interval."""
-    return _between(number.estimate, number.low, number.high)
-
-
-def _between(estimate: float | None, low: float | None, high: float | None) -> str:
-    """12 [-3, 27]; without brackets where the ends are not known."""
-    if estimate is None:
-        return "not known"
-    digits = 2 if max(abs(value) for value in (estimate, low or 0.0, high or 0.0)) < 10 else 0
-    ends = "" if low is None or high is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
-    return f"{estimate:.{digits}f}{ends}"
+def standing(answer: Mapping[str, Any]) -> str:
+    """What an answer rests on: its seeds, its look, when it was asked, what it waits for."""
+    words = [counted(answer["seeds"], "seed")]
+    words += [f"look {answer['look'] + 1} of {answer['looks']}"] if answer["looks"] > 1 else []
+    registered = answer["registered_after"]
+    words.append("not registered" if registered is None else asked(answer["version"], registered))
+    words += [f"waits for {counted(answer['waits_for'], 'run')}"] if answer["waits_for"] else []
+    floored = sorted({stratum for number in answer["numbers"] for stratum in number["floored"] if stratum})
+    words += [f"nothing is learned on {', '.join(floored)}, which counts as no difference"] if floored else []
+    return "; ".join([*words, *answer["notes"]])
 
 
 def _markdown(value: Any) -> str:

@@ -10,14 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from dreamctl.results import statistics
-from dreamctl.results.claims import Evidence
-from dreamctl.results.claims.evidence import Cell
 from dreamctl.results.comparison import SCALE
-from dreamctl.results.figures import style
 from dreamctl.results.statistics import Interval
 from dreamctl.wording import counted
-
-_OBJECTIVE, _METHOD = "reconstruction", "dreamer"
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,6 @@ class Scores:
     columns: tuple[str, ...]
     rows: Mapping[str, Mapping[str, Sequence[float]]]
     pooled: bool = True  # whether a mean over the rows means something
-    note: str = ""
 
     def table(self) -> Table:
         """Mean +- std over seeds, how many seeds where that varies; at the end the mean of what all columns have."""
@@ -50,62 +44,28 @@ class Scores:
         ]
         shared = [of for of in self.rows.values() if set(self.columns) <= of.keys()]
         if self.pooled and len(shared) > 1:
-            of_column = {column: [of[column] for of in shared] for column in self.columns}
-            means = [np.mean([np.mean(scores) for scores in found]) for found in of_column.values()]
-            lines.append((f"Mean of the {len(shared)} that all have", *(f"{mean:.0f}" for mean in means)))
-            ends = [mean_interval(found) for found in of_column.values()]
-            if all(ends):
-                lines.append(("95 % interval", *(f"{end.low:.0f} to {end.high:.0f}" for end in ends if end)))
+            means = [[of[column] for of in shared] for column in self.columns]
+            lines.append((f"Mean of the {len(shared)} that all have", *(f"{_mean(of):.0f}" for of in means)))
+            found = [_interval(of) for of in means]
+            if None not in found:
+                lines.append(("95 % interval", *(f"{one.low:.0f} to {one.high:.0f}" for one in found if one)))
         many = counted(min(seeds), "seed") if len(seeds) == 1 else "in brackets how many seeds"
-        more = f"; {self.note}" if self.note else ""
-        return Table(self.title, (self.first, *self.columns), tuple(lines), f"mean +- std over seeds; {many}{more}")
+        return Table(self.title, (self.first, *self.columns), tuple(lines), f"mean +- std over seeds; {many}")
 
 
-def of_scores(evidence: Evidence) -> list[Scores]:
-    """The tables that there are runs for: methods, objectives, action repeats, horizons."""
-    cells = {cell: [evidence.score(run) for _, run in sorted(seeds.items())] for cell, seeds in evidence.cells.items()}
-    repeat, horizon = evidence.action_repeat, evidence.horizon(_METHOD)
-    methods: dict[Cell, tuple[str, str]] = {}
-    objectives, repeats, horizons = dict(methods), dict(methods), dict(methods)
-    for cell in cells:
-        task = style.title(cell.task)
-        usual = cell.horizon == evidence.horizon(cell.method)
-        if usual and cell.action_repeat == repeat:
-            if cell.objective == _OBJECTIVE:
-                methods[cell] = (task, style.METHODS[cell.method])
-            if cell.method == _METHOD:
-                objectives[cell] = (task, style.OBJECTIVES[cell.objective])
-        if (cell.method, cell.objective, cell.horizon) == (_METHOD, _OBJECTIVE, horizon):
-            repeats[cell] = (task, f"R = {cell.action_repeat}")
-        if (cell.objective, cell.action_repeat) == (_OBJECTIVE, repeat):
-            horizons[cell] = (f"{task}, {style.METHODS[cell.method]}", f"H = {cell.horizon}")
-    lengths = f"after {evidence.steps:,} environment steps"
-    several = {task for task, _ in horizons.values() if len({c for t, c in horizons.values() if t == task}) > 2}
-    horizons = {cell: place for cell, place in horizons.items() if place[0] in several}
-    used = {cell.method: cell.horizon for cell in methods}
-    note = "horizon: " + ", ".join(f"{name} {used[key]}" for key, name in style.METHODS.items() if key in used)
-    found = [
-        _scores(f"Methods {lengths}", "Task", methods, cells, tuple(style.METHODS.values()), note=note),
-        _scores(f"Objectives {lengths}", "Task", objectives, cells, tuple(style.OBJECTIVES.values())),
-        _scores(f"Action repeats {lengths}", "Task", repeats, cells),
-        _scores(f"Imagination horizons {lengths}", "Task, method", horizons, cells, pooled=False),
-    ]
-    return [scores for scores in found if scores.rows and (scores is found[0] or len(scores.columns) > 1)]
-
-
-def write_csv(path: Path, tables: Sequence[tuple[str, Scores]]) -> None:
-    """One line for each cell; tables: with the preset that they are of."""
+def write_csv(path: Path, tables: Sequence[Scores]) -> None:
+    """One line for each cell."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("preset", "table", "row", "column", "seeds", "mean", "std", "low", "high", "scores"))
-        for preset, scores in tables:
+        writer.writerow(("table", "row", "column", "seeds", "mean", "std", "low", "high", "scores"))
+        for scores in tables:
             for row, of in scores.rows.items():
                 for column, values in of.items():
-                    found = mean_interval([values])
-                    low, high = (f"{end:.3f}" for end in found) if found else ("", "")
-                    numbers = (f"{np.mean(values):.3f}", f"{np.std(values):.3f}", low, high)
+                    found = _interval([values])
+                    ends = (f"{found.low:.3f}", f"{found.high:.3f}") if found else ("", "")
+                    numbers = (f"{np.mean(values):.3f}", f"{np.std(values):.3f}", *ends)
                     listed = " ".join(f"{value:.3f}" for value in values)
-                    writer.writerow((preset, scores.title, row, column, len(values), *numbers, listed))
+                    writer.writerow((scores.title, row, column, len(values), *numbers, listed))
 
 
 def latex(table: Table) -> str:
@@ -126,22 +86,15 @@ def latex(table: Table) -> str:
     )
 
 
-def mean_interval(samples: Sequence[Sequence[float]]) -> Interval | None:
-    """The 95 % interval of a mean over tasks of the means over seeds, in points; None if one has a single seed."""
-    found = statistics.mean_interval({str(task): np.divide(of, SCALE) for task, of in enumerate(samples)})
-    return Interval(found.low * SCALE, found.high * SCALE) if found else None
+def _mean(samples: Sequence[Sequence[float]]) -> float:
+    return float(np.mean([np.mean(sample) for sample in samples]))
 
 
-def _scores(
-    title: str, first: str, places: Mapping[Cell, tuple[str, str]], cells: Mapping[Cell, list[float]],
-    order: tuple[str, ...] = (), pooled: bool = True, note: str = "",
-) -> Scores:  # fmt: skip
-    rows: dict[str, dict[str, list[float]]] = {}
-    for cell, (row, column) in sorted(places.items(), key=lambda item: item[1][0]):
-        rows.setdefault(row, {})[column] = cells[cell]
-    used = {column for of in rows.values() for column in of}
-    rest = sorted(used - set(order), key=lambda column: int(column.rpartition(" ")[2]))
-    return Scores(title, first, (*(column for column in order if column in used), *rest), rows, pooled, note)
+def _interval(samples: Sequence[Sequence[float]]) -> Interval | None:
+    """The 95 % interval of the mean over samples of their means, within the scores that there can be."""
+    terms = [(1 / len(samples), np.asarray(sample, float) / SCALE) for sample in samples]
+    found = statistics.contrast_interval(terms)
+    return found and Interval(max(0.0, found.low * SCALE), min(SCALE, found.high * SCALE))
 
 
 def _cell(scores: Sequence[float], count: bool) -> str:

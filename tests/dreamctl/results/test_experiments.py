@@ -1,9 +1,7 @@
-"""experiments/verdicts.py on invented runs of its sweep files, in worlds where its claims are true and false."""
+"""The questions of experiments/, on the recorded runs and on invented ones."""
 
 import re
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,25 +10,24 @@ from benchmarks.synthetic import World, fill
 from dreamctl.api import Home
 from dreamctl.jobs import sweeps
 from dreamctl.jobs.sweeps import Request
-from dreamctl.results.claims import CONFIRMED, CONTRADICTED, UNDECIDED
+from dreamctl.results import answers
 from dreamctl.store import open_store
+from dreamctl.wording import estimated
+from tests.dreamctl.results.conftest import EXPERIMENTS
 
-FOLDER = Path(__file__).parents[3] / "experiments"
-VERDICTS = runpy.run_path(str(FOLDER / "verdicts.py"))
 HOURS = {"dreamer": 1.0, "no_value": 1.0, "planet": 1.0}
-COUNT = 80
+FILES = ("representation", "action-repeat", "returns", "horizon")
 
 
-def cells(names=("representation", "action-repeat", "returns", "horizon", "planet")):
-    found = [cell for name in names for cell in sweeps.build(str(FOLDER / f"{name}-tiny.yaml"), Request()).cells()]
-    return list({cell.digest: replace(cell, name=f"run-{cell.digest[:12]}") for cell in found}.values())
+def plan(name, **options):
+    return sweeps.build(str(EXPERIMENTS / f"{name}-tiny.yaml"), Request(**options))
 
 
 def true(cell, at):
     config = cell.config
-    score = {"dreamer": 800, "no_value": 30 * min(config.horizon, 15), "planet": 200}[config.method]
+    score = {"dreamer": 700, "no_value": 30 * min(config.horizon, 15), "planet": 200}[config.method]
     score *= {"reconstruction": 1.0, "contrastive": 0.6, "reward": 0.2}[config.objective]
-    score *= {1: 0.6, 2: 0.9, 4: 1.0}[config.action_repeat]
+    score *= {1: 0.8, 2: 1.0, 4: 0.9}[config.action_repeat]
     if config.method == "dreamer":
         score *= {"lambda": 1.0, "n_step": 0.4, "rewards": 0.2}[config.returns]
     return np.full(len(at), float(score))
@@ -38,77 +35,79 @@ def true(cell, at):
 
 def false(cell, at):
     config = cell.config
-    score = {"dreamer": 20 * config.horizon, "no_value": 600, "planet": 700}[config.method]
-    score *= {"reconstruction": 1.0, "contrastive": 2.0, "reward": 4.0}[config.objective]
-    score *= {1: 0.3, 2: 0.4, 4: 1.0}[config.action_repeat]
+    score = {"dreamer": min(500, 60 * config.horizon), "no_value": 600, "planet": 700}[config.method]
+    score *= {"reconstruction": 1.0, "contrastive": 1.4, "reward": 1.8}[config.objective]
+    score *= {1: 0.1, 2: 0.3, 4: 1.0}[config.action_repeat]
     if config.method == "dreamer":
-        score *= {"lambda": 1.0, "n_step": 4.0, "rewards": 5.0}[config.returns]
+        score *= {"lambda": 1.0, "n_step": 1.6, "rewards": 1.8}[config.returns]
     return np.full(len(at), float(score))
 
 
-def outcomes(home, world, kept, noise=1.0):
-    fill(open_store(home), kept, World(world, HOURS, 0.3), noise, 50_000)
-    find = VERDICTS["cells"](Home(home))
-    return {number: measure.outcome for number, measure in VERDICTS["measures"](find).items()}
+def told(home):
+    """(sweep, its answers) of every sweep with questions."""
+    store = open_store(home)
+    return [(sweep.name, found) for sweep in store.sweeps() if (found := answers.of_sweep(store, sweep))]
 
 
-def test_what_the_documents_say_is_what_the_recorded_runs_give():
-    """Estimates, intervals and outcomes in docs/results.md; those that README.md repeats."""
-    said = {}
-    for line in (FOLDER.parent / "docs" / "results.md").read_text().splitlines():
-        if match := re.fullmatch(r"\| (\d+) \| [^|]+ \| ([^|]*) ?\| ([^|]*) ?\| (\w+)[^|]* \|", line):
-            number, estimate, interval, outcome = match.groups()
-            numbers = sorted(re.findall(r"-?\d[\d.]*", estimate))
-            said[number] = (numbers, interval.strip(), outcome)
-    found = {}
-    for number, measure in VERDICTS["measures"](VERDICTS["cells"](Home.recorded())).items():
-        _, _, estimate, interval, outcome = VERDICTS["row"](number, measure)
-        found[number] = (re.findall(r"-?\d[\d.]*", estimate), interval.strip("-"), outcome)
-    assert said == found
-    repeated = re.findall(r"\| (\w+): (-?\d+) (\[.*?\]) \|", (FOLDER.parent / "README.md").read_text())
-    assert len(repeated) > 3
-    assert {(outcome, estimate, interval) for outcome, estimate, interval in repeated} <= {
-        (outcome, *numbers[:1], interval) for numbers, interval, outcome in found.values()
+def test_what_the_documents_say_is_what_the_report_says(asked):
+    """The tables of README.md and of docs/results.md, row by row."""
+    found = told(asked)
+    rows = [f"| {a['asks']} | {a['answer']} | {estimated(a)} |" for _, given in found for a in given]
+    longer = [
+        f"| {name} | {a['asks']} | {a['answer']} | {estimated(a)} | {a['decides']} |"
+        for name, given in found
+        for a in given
+    ]
+    for page, expected in (("README.md", rows), ("docs/results.md", longer)):
+        lines = (EXPERIMENTS.parent / page).read_text().splitlines()
+        assert [line for line in lines if re.search(r"\? \| \w+", line)] == expected, page
+
+
+def test_all_are_asked_after_the_runs_with_one_look(asked):
+    found = [answer for _, given in told(asked) for answer in given]
+    assert {(a["looks"], a["version"], a["waits_for"]) for a in found} == {(1, 1, 0)}
+    assert {name: given[0]["registered_after"] for name, given in told(asked)} == {
+        "representation-tiny": 18,
+        "action-repeat-tiny": 12,
+        "horizon-tiny": 48,
+        "returns-tiny": 9,
     }
 
 
-def test_the_sweep_files_are_80_runs():
-    assert len(cells()) == COUNT
-    assert len(cells(["horizon"])) == 32 and len(cells(["representation"])) == 18
+def test_the_files_are_the_80_runs():
+    cells = [cell for name in FILES for cell in plan(name).cells()]
+    assert {path.stem for path in EXPERIMENTS.glob("*.yaml")} == {f"{name}-tiny" for name in FILES}
+    assert len({cell.digest for cell in cells}) == 80
 
 
-def test_true_claims_are_confirmed(tmp_path):
-    assert outcomes(tmp_path, true, cells()) == {str(n): CONFIRMED for n in range(1, 12)}
+@pytest.mark.parametrize(("world", "outcome"), [(true, answers.CONFIRMED), (false, answers.CONTRADICTED)])
+def test_questions_that_hold_are_confirmed_and_those_that_do_not_contradicted(tmp_path, world, outcome):
+    """With seeds enough; every one of them can come out either way."""
+    store = open_store(tmp_path)
+    plans = [plan(name, seeds="6") for name in FILES]
+    cells = {cell.digest: replace(cell, name=cell.digest[:12]) for one in plans for cell in one.cells()}
+    fill(store, list(cells.values()), World(world, HOURS, 0.3), 3.0, 50_000)
+    runs = store.runs()
+    for one in plans:
+        given = answers.judge(store, one, 0, dict.fromkeys(one.points(), 6), [], runs)
+        assert {answer["question"]: answer["answer"] for answer in given} == {q.name: outcome for q in one.questions}
 
 
-def test_false_claims_are_contradicted(tmp_path):
-    found = outcomes(tmp_path, false, cells())
-    assert found == {str(n): CONTRADICTED for n in range(1, 12)}
-
-
-@pytest.mark.parametrize(
-    "kept, undecided",
-    [
-        (lambda cell: cell.seed == 0, "1 2 3 4 5 6 7 10 11"),  # 8 and 9 have no interval
-        (lambda cell: (cell.task, cell.config.horizon) != ("cheetah_run", 25), "1 3 4"),
-        (lambda cell: cell.config.objective != "contrastive", "5 6"),
-        (lambda cell: (cell.task, cell.config.action_repeat) != ("walker_stand", 1), "8 9"),
-    ],
-)
-def test_what_lacks_runs_is_undecided(tmp_path, kept, undecided):
-    found = outcomes(tmp_path, true, [cell for cell in cells() if kept(cell)])
-    assert {number for number, outcome in found.items() if outcome == UNDECIDED} == set(undecided.split())
-
-
-def test_what_seeds_do_not_agree_on_is_undecided(tmp_path):
-    found = outcomes(tmp_path, true, cells(), noise=400.0)
-    assert [found[number] for number in ("1", "10")] == [UNDECIDED] * 2
-
-
-def test_the_difference_is_that_of_the_means_by_hand(tmp_path):
-    fill(open_store(tmp_path), cells(["representation"]), World(true, HOURS, 0.3), 20.0, 50_000)
-    runs = Home(tmp_path).runs()
-    means = runs.groupby(["task", "objective"]).score.mean()
-    by_hand = np.mean([means[task, "reward"] - 0.8 * means[task, "reconstruction"] for task in VERDICTS["SHOWN"]])
-    find = VERDICTS["cells"](Home(tmp_path))
-    assert VERDICTS["measures"](find)["7"].interval.estimate == pytest.approx(by_hand)
+def test_numbers_are_those_of_the_scores_by_hand(asked):
+    runs = Home(asked).runs("preset=tiny", "steps=100000")
+    given = {(name, a["question"]): a for name, found in told(asked) for a in found}
+    shown = runs[runs.task.isin(["walker_stand", "cheetah_run"]) & (runs.action_repeat == 4) & (runs.horizon == 8)]
+    means = shown[shown.returns == "lambda"].groupby(["task", "objective"]).score.mean()
+    by_hand = np.mean([means[t, "contrastive"] - means[t, "reward"] for t in ("walker_stand", "cheetah_run")])
+    assert given["representation-tiny", "contrastive"]["estimate"] == pytest.approx(by_hand)
+    shares = [0.8 * means[t, "reconstruction"] - means[t, "reward"] for t in ("walker_stand", "cheetah_run")]
+    assert given["representation-tiny", "reward-alone"]["estimate"] == pytest.approx(min(shares))
+    swept = runs[runs.horizon.isin([3, 5, 10, 25])].groupby(["method", "horizon", "task"]).score.mean()
+    gains = (swept["dreamer"] - swept["no_value"]).groupby("horizon").mean()
+    assert given["horizon-tiny", "any-horizon"]["estimate"] == pytest.approx(gains.min())
+    kept = {
+        method: swept[method].groupby("horizon").mean()[[3, 5]].mean()
+        / swept[method].groupby("horizon").mean()[[10, 25]].mean()
+        for method in ("dreamer", "no_value")
+    }
+    assert given["horizon-tiny", "robust"]["estimate"] == pytest.approx(kept["dreamer"] / kept["no_value"])

@@ -16,10 +16,15 @@ from benchmarks.synthetic import WORLDS, fill
 from dreamctl.jobs import sweeps
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Request
-from dreamctl.results.report import folder, of_sweep
+from dreamctl.results import answers
+from dreamctl.results.cells import Choice
+from dreamctl.results.figures import style
+from dreamctl.results.report import folder, of_sweep, parts
 from dreamctl.store import open_store
 from dreamctl.store.models import Run
+from dreamctl.wording import estimated
 from tests.dreamctl.conftest import cli, typed
+from tests.dreamctl.results.conftest import EXPERIMENTS, judged
 
 TASKS = ("hopper_hop", "walker_walk")
 EVIL = "<script>alert(1)</script>|`x`"
@@ -83,8 +88,11 @@ def test_the_page_stands_alone(page):
         assert not [key for key in attributes if key.startswith("on")]
     targets = {attributes.get("id") for _, attributes in page.tags}
     assert {a["href"][1:] for t, a in page.tags if t == "a"} <= targets
-    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert {"Figure 2", "Figure 7", "Figure 10", "Figure 11"} <= {p["alt"].split(":")[0] for p in pictures}
+    pictures = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
+    assert pictures == [
+        *(f"mine: learning curves by {axis}" for axis in ("method", "objective", "action repeat")),
+        "Runs of no sweep: learning curves",
+    ]
 
 
 def test_what_strangers_wrote_is_text(home, page):
@@ -94,18 +102,21 @@ def test_what_strangers_wrote_is_text(home, page):
     assert r"\<script\>alert(1)\</script\>\|\`x\`" in markdown
 
 
-def test_every_claim_is_there_once_for_each_preset(home, written, page):
+def test_every_claim_is_there_once(home, written, page):
+    """Those that are decided for each preset, the others in one list with the sweep that would decide them."""
     assert [c["claim"] for c in written["claims"]] == [*range(1, 20)] * 2
     assert {c["preset"] for c in written["claims"]} == {"paper", "tiny"}
     by_number = {c["claim"]: c for c in written["claims"] if c["preset"] == "paper"}
     assert by_number[6]["outcome"] == "confirmed" and by_number[1]["outcome"] == "undecided"
     markdown = (home / "out" / "report.md").read_text()
+    decided = {c["claim"] for c in written["claims"] if c["outcome"] != "undecided"}
     for claim in written["claims"]:
-        assert f"{claim['claim']}. “{claim['text']}”" in page.text
-        assert f"### {claim['claim']}. {claim['outcome']}" in markdown
-        if claim["missing"]:
+        assert page.text.count(f"{claim['claim']}. “{claim['text']}”") == 1
+        if claim["outcome"] != "undecided":
+            assert f"### {claim['claim']}. {claim['outcome']}" in markdown
+        elif claim["preset"] == "paper" and claim["claim"] not in decided:
             assert claim["missing"] in page.text and claim["missing"] in markdown
-    assert "This is not the paper's setting" in page.text  # of tiny
+    assert "Not the paper's setting" in page.text  # of tiny
 
 
 def test_scores_are_those_of_the_runs(home, written, page):
@@ -120,7 +131,9 @@ def test_scores_are_those_of_the_runs(home, written, page):
     assert float(row["mean"]) == pytest.approx(np.mean(expected), abs=1e-3)
     assert float(row["std"]) == pytest.approx(np.std(expected), abs=1e-3) and row["seeds"] == "3"
     assert f"{np.mean(expected):.0f} ± {np.std(expected):.0f}" in page.text
-    assert {r["table"].split(" after")[0] for r in rows} == {"Methods", "Objectives", "Action repeats"}
+    columns = {r["column"] for r in rows if r["table"].startswith("mine")}
+    assert columns == {*style.METHODS.values(), *style.OBJECTIVES.values(), *(f"action_repeat={n}" for n in (1, 2, 4))}
+    assert {r["row"] for r in rows} == {"Hopper Hop", "Walker Walk"}  # no row for what was not run
     latex = (home / "out" / "scores.tex").read_text()
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 4
     assert f"{np.mean(expected):.0f} $\\pm$ {np.std(expected):.0f}" in latex
@@ -128,7 +141,7 @@ def test_scores_are_those_of_the_runs(home, written, page):
         assert line.count("&") == 3 and line.endswith(r"\\")
 
 
-def test_hours_cost_settings_and_gaps(page):
+def test_hours_and_cost(page):
     text = " ".join(page.text.split())
     hours = float(re.search(r"PlaNet cuda:0 6 ([\d.]+)", text)[1])
     assert hours == pytest.approx(17, rel=0.05)
@@ -136,9 +149,93 @@ def test_hours_cost_settings_and_gaps(page):
     # 42 runs of the paper's length: 36 at about 10 hours per 1e6 steps, 6 at 17
     (cost,) = re.findall(r"mine 42 42 84,000,000 ([\d.]+) 0", text)
     assert float(cost) == pytest.approx(2 * (36 * 10 + 6 * 17), rel=0.02)
-    assert "action_repeat 2 (30), 1 (6), 4 (6)" in text
-    gaps = re.search(r"figure 4: imagination horizons, all methods (\d+) of 288 runs (dreamctl sweep horizon)", text)
-    assert gaps and int(gaps[1]) == 288 - 9  # walker_walk at horizon 20 is there
+
+
+def by_hand(folder):
+    """{(folder, row, column): the mean} of what a figure's table ends with, and of scores.csv."""
+    ends = {}
+    for path in folder.glob("*/[0-9]-*.csv"):
+        for row in csv.DictReader(path.open()):
+            task, axis = style.title(row["task"]), path.stem.partition("-")[2]
+            if "status" in row:  # scores over a field
+                ends[path.parent.name, f"{task}, {row['group']}", f"{axis}={row[axis]}"] = float(row["mean"])
+            elif not row["run"] and not row["source"] and row["of_seeds"]:
+                ends[path.parent.name, task, row["group"]] = float(row["mean"])  # the last one stays
+    return ends
+
+
+@pytest.fixture(scope="module")
+def recorded(asked, tmp_path_factory):
+    """The folder of the report on the recorded runs."""
+    out = tmp_path_factory.mktemp("recorded")
+    assert typed("report", "--out", out, home=asked).returncode == 0
+    return out
+
+
+def test_tables_figures_and_questions_read_the_same_runs_at_the_same_length(recorded):
+    """Among the recorded runs three of 300,000 steps have the settings of others."""
+    scores = {}
+    for row in csv.DictReader((recorded / "scores.csv").open()):
+        scores[row["table"].split(",")[0], row["row"], row["column"]] = float(row["mean"])
+    ends = by_hand(recorded)
+    shared = {key for key in scores if key[2] != "Score"}
+    assert len(shared) == 6 + 6 + 24 + 3 and shared <= ends.keys()
+    for key in shared:
+        assert ends[key] == pytest.approx(scores[key], abs=1e-3), key
+    assert round(scores["walker_stand-300k", "Walker Stand", "Score"]) == 835
+    assert round(scores["representation-tiny", "Walker Stand", "Reconstruction"]) == 579
+    contrast = {
+        row["contrast"]: row for row in csv.DictReader((recorded / "horizon-tiny/question-planning.csv").open())
+    }
+    ours, theirs = (
+        np.mean(
+            [
+                scores["horizon-tiny", f"{task}, {who}", f"horizon={h}"]
+                for task in ("Walker Walk", "Cheetah Run")
+                for h in (3, 5, 10, 25)
+            ]
+        )
+        for who in ("Dreamer", "PlaNet")
+    )
+    assert float(contrast["dreamer - planet"]["estimate"]) == pytest.approx(ours - theirs, abs=1e-3)
+
+
+def test_the_page_begins_with_the_questions(asked, tmp_path):
+    done = typed("report", "--sweep", "representation-tiny", "--json", "--out", tmp_path, home=asked)
+    questions = json.loads(done.stdout)["questions"]
+    text = (tmp_path / "report.html").read_text()
+    page = Page(text)
+    given = answers.of_sweep(open_store(asked), open_store(asked).find_sweep("representation-tiny"))
+    assert questions == json.loads(json.dumps([{"sweep": "representation-tiny", **answer} for answer in given]))
+    words = " ".join(page.text.split())
+    places = []
+    for question in questions:
+        assert question["asks"] in words and f"{question['answer']} {estimated(question)}" in words
+        places.append(words.index(question["asks"]))
+    assert places == sorted(places) and places[-1] < words.index("Scores representation-tiny")
+    assert words.count("asked after 18 runs. dreamctl status representation-tiny") == len(questions)
+    alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
+    assert [alt for alt in alts if "estimates" in alt] == [
+        f"representation-tiny, {question['question']}: estimates and intervals" for question in questions
+    ]
+    assert "no runs" not in text
+
+
+def test_runs_that_differ_in_their_length_alone_count_once(store):
+    """The shorter of two equal runs where most are short; one that is only there longer is read at that length."""
+
+    def spec(seed, steps, name):
+        return RunSpec("walker_walk", seed, make("tiny", {"steps": str(steps)}), "tiny", name)
+
+    cells = [spec(seed, 100_000, f"short-{seed}") for seed in (0, 1, 3)]
+    cells += [spec(0, 200_000, "long"), spec(2, 200_000, "other")]
+    fill(store, cells, WORLDS["published"], 5.0, 10_000)
+    (part,) = parts.find(store, Choice())
+    runs = {run.name: run for run in store.runs()}
+    assert (part.steps, part.left_out) == (100_000, 1)
+    at = {e.env_steps: e.mean for e in store.evaluations(runs["other"].id)}
+    short = {run.id: run.score for name, run in runs.items() if name.startswith("short")}
+    assert part.scores == short | {runs["other"].id: at[100_000]}
 
 
 def test_markdown_tables_are_even_and_its_pictures_exist(home, written):
@@ -157,7 +254,7 @@ def test_markdown_tables_are_even_and_its_pictures_exist(home, written):
 def test_a_report_of_a_sweep_is_of_its_runs_and_goes_to_it(home):
     done = cli("report", "--sweep", "mine", home=home)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("sweep mine, preset paper, 2,000,000 environment steps, 3 seeds: of 19 claims ")
+    assert re.match(r"\d+ claims of the paper decided, \d+ not\n", done.stdout)
     store = open_store(home)
     text = (folder(store, "mine") / "report.html").read_text()
     assert "<title>dreamctl report: mine</title>" in text and "tiny" not in text
@@ -182,10 +279,13 @@ def test_mlflow_has_the_report_with_the_sweep(store, monkeypatch):
     there = store.find_sweep("mine").mlflow_run
     kept = {item.path for item in client.list_artifacts(there, "figures")}
     assert {"figures/report.html", "figures/scores.csv", "figures/scores.tex"} <= kept
+    judged(store, sweeps.build(str(EXPERIMENTS / "returns-tiny.yaml"), Request()), store.runs())
     page = folder(store, "mine") / "report.html"
     page.write_text("changed")
     mirror.sync()
     assert open(client.download_artifacts(there, "figures/report.html")).read() == "changed"
+    told = client.get_run(store.find_sweep("returns-tiny").mlflow_run).data.tags["mlflow.note.content"]
+    assert "| Is V_lambda a better objective than V_N^k? | **undecided** |  | asked after 1 run |" in told
 
 
 def test_homes_without_evaluated_runs_are_one_line(tmp_path, store):
@@ -201,19 +301,32 @@ BROWSER = next(
 )
 
 
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+]
+
+
+def browse(folder, profile, *options):
+    page = f"file://{folder / 'report.html'}"
+    command = [BROWSER, *FLAGS, f"--user-data-dir={profile}", *options, page]
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
 @pytest.mark.parametrize(("scheme", "page_color"), [("1", (255, 255, 255)), ("0", (22, 25, 29))])
-def test_it_looks_right_in_a_browser(home, written, tmp_path, scheme, page_color):
-    """In light and in dark: the background, coloured verdicts, and figures that are drawn, not broken."""
+def test_it_looks_right_in_a_browser(recorded, tmp_path, scheme, page_color):
+    """In light and in dark: the background, coloured answers, and figures that are drawn, not broken."""
     picture = tmp_path / "page.png"
-    command = [
-        *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-        *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
-        *(f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,16000", f"--screenshot={picture}"),
-        *(f"--blink-settings=preferredColorScheme={scheme}", "--host-resolver-rules=MAP * ~NOTFOUND"),
-        f"file://{home / 'out' / 'report.html'}",
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    size = "--window-size=1000,9000"
+    browse(
+        recorded,
+        tmp_path / "profile",
+        size,
+        f"--screenshot={picture}",
+        f"--blink-settings=preferredColorScheme={scheme}",
+    )
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     packed, counts = np.unique(pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32), return_counts=True)
     seen = {(c >> 16, c >> 8 & 255, c & 255): n for c, n in zip(packed.tolist(), counts.tolist(), strict=True)}
@@ -223,3 +336,10 @@ def test_it_looks_right_in_a_browser(home, written, tmp_path, scheme, page_color
     assert all(seen.get(color, 0) > 1000 for color in pills)
     # nothing sticks out at the right
     assert (pixels[:, -8:] == page_color).all()
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
+def test_the_recorded_runs_are_six_pages_of_a4_at_most(recorded, tmp_path):
+    paper = tmp_path / "report.pdf"
+    browse(recorded, tmp_path / "profile", f"--print-to-pdf={paper}")
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes())) <= 6
