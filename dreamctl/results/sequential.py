@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -92,7 +92,10 @@ def interval(
     """
     if not terms:
         return UNKNOWN
-    return statistics.contrast_interval(terms, 1 - level, estimate, spread(pool, len(terms))) or UNKNOWN
+    return (
+        statistics.contrast_interval(terms, 1 - level, estimate, _pooled(tuple(map(tuple, pool)), len(terms)))
+        or UNKNOWN
+    )
 
 
 def spread(pool: Sequence[Sequence[float]], samples: int = 1) -> Prior | None:
@@ -117,6 +120,12 @@ def spread(pool: Sequence[Sequence[float]], samples: int = 1) -> Prior | None:
     excess = scatter + 2 * error - polygamma(1, half).mean()
     freedom = min(samples * _freedom(float(excess)), 2 * float(half.sum()))  # no more than there is to learn from
     return Prior(max(_POINT, float(np.average(variances, weights=half))), freedom)
+
+
+@lru_cache(maxsize=256)
+def _pooled(pool: tuple[tuple[float, ...], ...], samples: int) -> Prior | None:
+    """`spread`, kept: a question asks for many intervals with one pool."""
+    return spread(pool, samples)
 
 
 def decided(intervals: Sequence[Interval], strict: Sequence[Interval], margin: float | None) -> str | None:
