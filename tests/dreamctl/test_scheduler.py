@@ -278,7 +278,7 @@ def test_a_failing_run_says_why_and_the_sweep_goes_on(tmp_path):
     assert (failed.status, finished.status) == ("failed", "finished")
     assert failed.diverged and not finished.diverged and " is nan after " in failed.reason
     shown = cli("status", home=tmp_path).stdout
-    assert "1 diverged" in shown and f"{failed.name} diverged: {failed.reason}" in shown
+    assert "1 diverged" in shown and f"{failed.name} diverged: {failed.reason}" in " ".join(shown.split())
     assert "Diverged: " in cli("logs", failed.name, home=tmp_path).stdout
     for again in (store.sweeps()[0].name, "--where=model_lr=1e30"):
         refused = typed("retry", again, home=tmp_path)
