@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -123,16 +124,21 @@ def judge(
 def decide(
     questions: Sequence[Question], cells: Sequence[Cell], outcomes: Outcomes, looks: Sequence[int], number: int
 ) -> dict[str, Answer]:
-    """{question: its answer, `OPEN` without one} at a look of several; a single look for what has ended.
+    """{question: its answer, `OPEN` without one} at a look of several; a single look for what has ended."""
+    return settled([Case(question, cells, outcomes) for question in questions], looks, number)
+
+
+def settled(cases: Sequence[Case], looks: Sequence[int], number: int) -> dict[str, Answer]:
+    """The answers at a look, by question.
 
     The chance of error is shared by the open questions; one that is answered leaves its share to the others (Holm).
     """
     found: dict[str, Answer] = {}
-    waiting = list(questions)
+    waiting = list(cases)
     while waiting:
         level = sequential.levels(looks, ALPHA / len(waiting))[number]
-        found |= {question.name: answer(question, cells, outcomes, level) for question in waiting}
-        left = [question for question in waiting if found[question.name].answer == OPEN]
+        found |= {case.question.name: case.answer(level) for case in waiting}
+        left = [case for case in waiting if found[case.question.name].answer == OPEN]
         if len(left) == len(waiting):
             break
         waiting = left
@@ -141,36 +147,51 @@ def decide(
 
 def answer(question: Question, cells: Sequence[Cell], outcomes: Outcomes, level: float) -> Answer:
     """The answer to a question at a two-sided level, `OPEN` if there is none yet."""
-    parts = [(part, contrasts(part, cells, question.name)) for part in question.parts]
-    many = sum(1 if part.count else len(found) for part, found in parts)
-    findings = [_part(part, found, outcomes, level, many) for part, found in parts]
-    kinds = [finding.answer for finding in findings]
-    if CONTRADICTED in kinds:
-        kind = CONTRADICTED
-    elif SMALL in kinds:
-        kind = SMALL
-    else:
-        kind = CONFIRMED if set(kinds) == {CONFIRMED} else OPEN
-    speaker = findings[kinds.index(kind)] if kind in kinds else findings[0]
-    if kind == OPEN:
-        speaker = findings[kinds.index(OPEN)]
-    chosen = min(speaker.numbers, key=lambda number: _order(kind, speaker.unit, number))
-    estimate, low, high = speaker.count or (chosen.estimate, chosen.low, chosen.high)
-    named = {key for _, found in parts for one in found for s in one.strata for t in s.terms for key in t.cells}
-    return Answer(
-        question.name,
-        kind,
-        estimate,
-        low,
-        high,
-        unit="count" if speaker.count else speaker.unit,
-        decides="" if speaker.count else chosen.name,
-        seeds=min((len(outcomes.runs.get(key, ())) for key in named), default=0),
-        level=level,
-        cells=tuple(cell.key for cell in cells if cell.key in named),
-        numbers=tuple(number for finding in findings for number in finding.numbers),
-        notes=tuple(note for finding in findings for note in finding.notes),
-    )
+    return Case(question, cells, outcomes).answer(level)
+
+
+class Case:
+    """A question with the numbers that the runs have for it."""
+
+    def __init__(self, question: Question, cells: Sequence[Cell], outcomes: Outcomes) -> None:
+        self.question, self.outcomes = question, outcomes
+        every = [cell.key for cell in cells]
+        self.parts = [
+            _Measured(part, contrasts(part, cells, question.name), outcomes, every) for part in question.parts
+        ]
+        named = {key for part in self.parts for key in part.cells}
+        self.cells = tuple(cell.key for cell in cells if cell.key in named)
+
+    @property
+    def known(self) -> bool:
+        """Whether there are runs for any of its contrasts."""
+        return any(estimate.terms for measured in self.parts for estimate in measured.estimates)
+
+    def answer(self, level: float) -> Answer:
+        """At a two-sided level, `OPEN` if there is none yet."""
+        many = sum(1 if measured.part.count else len(measured.found) for measured in self.parts)
+        findings = [_judged(measured, level, many) for measured in self.parts]
+        kinds = [finding.answer for finding in findings]
+        for kind in (CONTRADICTED, SMALL, OPEN, CONFIRMED):  # of several parts the first of these speaks
+            if kind in kinds:
+                break
+        speaker = findings[kinds.index(kind)]
+        chosen = min(speaker.numbers, key=lambda number: _order(kind, speaker.unit, number))
+        estimate, low, high = speaker.count or (chosen.estimate, chosen.low, chosen.high)
+        return Answer(
+            self.question.name,
+            kind,
+            estimate,
+            low,
+            high,
+            unit="count" if speaker.count else speaker.unit,
+            decides="" if speaker.count else chosen.name,
+            seeds=min((len(self.outcomes.runs.get(key, ())) for key in self.cells), default=0),
+            level=level,
+            cells=self.cells,
+            numbers=tuple(number for finding in findings for number in finding.numbers),
+            notes=tuple(note for finding in findings for note in finding.notes),
+        )
 
 
 def _order(kind: str, unit: str, number: Number) -> float:
@@ -199,20 +220,19 @@ class _Estimate:
 
 
 class _Measured:
-    """A part's contrasts, estimated from the runs."""
+    """A part's contrasts, estimated from the runs. every: all cells of the sweep, which show how far seeds scatter."""
 
-    def __init__(self, part: Part, found: Sequence[Contrast], outcomes: Outcomes) -> None:
+    def __init__(self, part: Part, found: Sequence[Contrast], outcomes: Outcomes, every: Sequence[str]) -> None:
         self.part, self.found, self.outcomes = part, found, outcomes
-        groups: dict[int, list[str]] = {}
+        compared: dict[int, list[str]] = {}  # by the number of the term
         for one in found:
             for stratum in one.strata:
                 for index, term in enumerate(stratum.terms):
-                    groups.setdefault(index, []).extend(term.cells)
-        self.machine = outcomes.machine(list(groups.values())) if part.outcome == "hours" else None
-        keys = dict.fromkeys(key for own in groups.values() for key in own)
-        samples = [sample for key in keys if (sample := self.sample(key))]
-        self.unit = _unit(part, samples)
-        self.pool = [[value / self.unit for value in sample] for sample in samples]
+                    compared.setdefault(index, []).extend(term.cells)
+        self.machine = outcomes.machine(list(compared.values())) if part.outcome == "hours" else None
+        self.cells = tuple(dict.fromkeys(key for own in compared.values() for key in own))
+        self.unit = _unit(part, [self.sample(key) for key in self.cells])
+        self.pool = tuple(tuple(one / self.unit for one in sample) for key in every if (sample := self.sample(key)))
         self.margin = part.margin / SCALE if part.margin is not None and part.scale == "points" else part.margin
         self.estimates = [self._estimate(one) for one in found]
 
@@ -231,7 +251,33 @@ class _Measured:
         middle, low, high = (self._shown(value) for value in (estimate.value, *self.interval(estimate, level)))
         return Number(one.name, middle, low, high, estimate.floored, (), one.group)
 
-    def chance(self, estimate: _Estimate, bound: float, sign: float = 1.0) -> float:
+    @cached_property
+    def groups(self) -> dict[str, list[int]]:
+        """The indices of the contrasts of each group."""
+        found: dict[str, list[int]] = {}
+        for index, one in enumerate(self.found):
+            found.setdefault(one.group, []).append(index)
+        return found
+
+    @cached_property
+    def chances(self) -> list[tuple[float | None, float | None]]:
+        """For each group the one-sided p of all its contrasts being above 0, and of one being below the margin.
+
+        All are above if each of them is; the one below is picked out of several. None: nothing is known.
+        """
+        found: list[tuple[float | None, float | None]] = []
+        for indices in self.groups.values():
+            known = [estimate for index in indices if (estimate := self.estimates[index]).terms]
+            holds = fails = None
+            if len(known) == len(indices):
+                holds = max(self._chance(estimate, 0.0) for estimate in known)
+            if known:
+                fails = min(self._chance(estimate, self.margin or 0.0, -1.0) for estimate in known)
+                fails = min(1.0, fails * len(indices))
+            found.append((holds, fails))
+        return found
+
+    def _chance(self, estimate: _Estimate, bound: float, sign: float = 1.0) -> float:
         """The one-sided p of its lying above a bound; sign -1: below."""
 
         def half(level: float) -> float:
@@ -294,46 +340,37 @@ class _Measured:
         return math.exp(value) if self.part.scale == "ratio" else value * self.unit
 
 
-def _part(part: Part, found: Sequence[Contrast], outcomes: Outcomes, level: float, many: int) -> _Finding:
+def _judged(measured: _Measured, level: float, many: int) -> _Finding:
     """Judge a part's contrasts, of which any can contradict: of `many` in all."""
-    measured = _Measured(part, found, outcomes)
-    if part.count:
-        return _counted(part, measured, level / many)
+    if measured.part.count:
+        return _counted(measured, level, many)
     loose = [measured.interval(estimate, level) for estimate in measured.estimates]
     strict = [measured.interval(estimate, level / many) for estimate in measured.estimates]
     kind = sequential.decided(loose, strict, measured.margin)
-    return _Finding(kind or OPEN, [measured.number(index, level) for index in range(len(found))], part.scale)
+    numbers = [measured.number(index, level) for index in range(len(measured.found))]
+    return _Finding(kind or OPEN, numbers, measured.part.scale)
 
 
-def _counted(part: Part, measured: _Measured, level: float) -> _Finding:
+def _counted(measured: _Measured, level: float, many: int) -> _Finding:
     """In how many groups all contrasts are above 0: surely at least so many, and at most (`counting`)."""
+    part, groups = measured.part, measured.groups
     assert part.count is not None and part.of is not None
-    groups: dict[str, list[int]] = {}
-    for index, one in enumerate(measured.found):
-        groups.setdefault(one.group, []).append(index)
-    numbers: list[Number] = []
-    seem, holding, failing = 0, [], []  # chances
-    for indices in groups.values():
-        estimates = [measured.estimates[index] for index in indices]
-        known = [estimate for estimate in estimates if estimate.terms]
-        # all must be above 0, each of them surely; that one is below the margin is picked out of several
-        holds, fails = 1.0, 1.0
-        if len(known) == len(estimates):
-            holds = max(measured.chance(estimate, 0.0) for estimate in estimates)
-            holding.append(holds)
-        if known:
-            least = min(measured.chance(estimate, measured.margin or 0.0, -1.0) for estimate in known)
-            fails = min(1.0, least * len(estimates))
-            failing.append(fails)
-        seem += len(known) == len(estimates) and all(estimate.value > 0 for estimate in estimates)
-        alone = level / 2 / part.of
-        sure = True if holds <= alone else False if fails <= alone else None
-        numbers += [replace(measured.number(index, level / part.of), holds=sure) for index in indices]
-    low = counting.least(holding, level / 2)
-    high = max(part.of, len(groups)) - counting.least(failing, level / 2)
+    holding, failing = (
+        [chance for chance in chances if chance is not None] for chances in zip(*measured.chances, strict=True)
+    )
+    (low, high), (surely, most) = (
+        (counting.least(holding, at / 2), max(part.of, len(groups)) - counting.least(failing, at / 2))
+        for at in (level, level / many)  # any part can contradict, so it is surer
+    )
     inside = part.count[0] <= low and high <= part.count[1]
-    outside = high < part.count[0] or low > part.count[1]
+    outside = most < part.count[0] or surely > part.count[1]
     kind = CONFIRMED if inside else CONTRADICTED if outside else OPEN
+    numbers: list[Number] = []
+    seem, alone = 0, level / part.of
+    for indices, (holds, fails) in zip(groups.values(), measured.chances, strict=True):
+        seem += all(measured.estimates[index].terms and measured.estimates[index].value > 0 for index in indices)
+        sure = True if (holds or 1.0) <= alone / 2 else False if (fails or 1.0) <= alone / 2 else None
+        numbers += [replace(measured.number(index, alone), holds=sure) for index in indices]
     return _Finding(kind, numbers, part.scale, (seem, low, high))
 
 
@@ -355,8 +392,8 @@ def _published(stratum: Stratum) -> float | None:
     return None if score is None else weight * score.mean
 
 
-def _unit(part: Part, pool: Sequence[Sequence[float]]) -> float:
+def _unit(part: Part, samples: Sequence[Sequence[float]]) -> float:
     """What outcomes are divided by, so that they are about 1 at most."""
     if part.outcome not in ("hours", "prediction_error"):
         return SCALE
-    return max((abs(float(np.mean(sample))) for sample in pool), default=1.0) or 1.0
+    return max((abs(float(np.mean(sample))) for sample in samples if sample), default=1.0) or 1.0

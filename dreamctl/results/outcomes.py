@@ -24,6 +24,12 @@ class Outcomes:
         self.steps = steps or max((run.steps for own in runs.values() for run in own), default=0)
         self._samples: dict[tuple[str, str, str | None], list[float]] = {}
 
+    def grouped(self, runs: Mapping[str, Sequence[Run]]) -> Outcomes:
+        """Of some of these runs, in other cells."""
+        found = Outcomes(self.store, runs, self.steps)
+        found._curves = self._curves  # what has been read is not read again
+        return found
+
     @cached_property
     def _curves(self) -> dict[str, curves.Points]:
         every = [run for own in self.runs.values() for run in own]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,13 @@ class Interval(NamedTuple):
 
 
 _ANY = Interval(-math.inf, math.inf)
+
+
+class Prior(NamedTuple):
+    """How far single scores scatter before one has seen them: a variance, and the degrees of freedom that it counts."""
+
+    variance: float
+    freedom: float
 
 
 class _Part(NamedTuple):
@@ -110,18 +117,26 @@ def difference_from(
     return _interval(value, [*parts, *of_known], _unseen(ours), level, bounds)
 
 
-def contrast_interval(terms: Sequence[tuple[float, Values]], level: float = LEVEL) -> Interval | None:
+def contrast_interval(
+    terms: Sequence[tuple[float, Values]],
+    level: float = LEVEL,
+    estimate: float | None = None,
+    prior: Prior | None = None,
+) -> Interval | None:
     """The interval of a sum of weight * mean over independent samples, by Welch's t; None if one has a single value.
 
-    `difference` is the case of weights +-1 / (number of tasks).
+    `difference` is the case of weights +-1 / (number of tasks). estimate: what the sum is a linearisation of; prior:
+    instead of the weak one.
     """
     if any(len(values) < 2 for _, values in terms):
         return None
-    value = sum(weight * float(np.mean(values)) for weight, values in terms)
+    value = sum(weight * float(np.mean(values)) for weight, values in terms) if estimate is None else estimate
     parts = [
         _Part(weight**2 * float(np.var(values, ddof=1)) / len(values), len(values) - 1) for weight, values in terms
     ]
-    return _interval(value, parts, _UNIFORM * sum(weight**2 / len(values) for weight, values in terms), level)
+    variance, freedom = prior or Prior(_UNIFORM, 1 / len(parts))
+    unseen = variance * sum(weight**2 / len(values) for weight, values in terms)
+    return _interval(value, parts, unseen, level, freedom=freedom)
 
 
 def probability_of_improvement(ours: Values, theirs: Values) -> float:
@@ -238,24 +253,37 @@ def _between(ours: Interval, theirs: Interval) -> Interval:
     return Interval(ours.low - theirs.high, ours.high - theirs.low)
 
 
-def _interval(
-    value: float, parts: Sequence[_Part], unseen: float, level: float, bounds: Interval | None = None
-) -> Interval:
-    """value +- t times its standard error, within bounds.
+def half_width(variances: np.ndarray, freedoms: Any, unseen: Any, freedom: Any, level: Any) -> np.ndarray:
+    """t times the standard error of a sum of independent terms.
 
-    Degrees of freedom are Satterthwaite's. A weak prior, that scores are uniform between 0 and 1 (variance `unseen`),
-    counts as one more degree for a single sample of seeds and as 1 / P for P of them, which together show how far seeds
-    scatter; a difference over T tasks has 2 T samples. It keeps a few seeds that agree by chance from looking certain.
+    variances: [..., terms] of what each contributes; freedoms: their degrees of freedom; unseen: the variance of the
+    sum by a prior, which counts as `freedom` degrees. Degrees of freedom are Satterthwaite's.
     """
     from scipy.special import stdtrit
 
-    variance, prior = sum(part.variance for part in parts), 1 / len(parts)
-    if variance > 0:
-        freedom = variance**2 / sum(part.variance**2 / part.freedom for part in parts)
-    else:
-        freedom = sum(part.freedom for part in parts)
-    error = math.sqrt((freedom * variance + prior * unseen) / (freedom + prior))
-    half = float(stdtrit(freedom + prior, (1 + level) / 2)) * error
+    variance = variances.sum(-1)
+    spread = (variances**2 / freedoms).sum(-1)
+    own = np.where(spread > 0, variance**2 / np.where(spread > 0, spread, 1), np.sum(freedoms + 0 * variances, -1))
+    error = np.sqrt((own * variance + freedom * unseen) / (own + freedom))
+    return stdtrit(own + freedom, (1 + level) / 2) * error
+
+
+def _interval(
+    value: float,
+    parts: Sequence[_Part],
+    unseen: float,
+    level: float,
+    bounds: Interval | None = None,
+    freedom: float | None = None,
+) -> Interval:
+    """value +- t times its standard error, within bounds.
+
+    A weak prior, that scores are uniform between 0 and 1 (variance `unseen`), counts as one more degree of freedom for
+    a single sample of seeds and as 1 / P for P of them, which together show how far seeds scatter; a difference over T
+    tasks has 2 T samples. It keeps a few seeds that agree by chance from looking certain. freedom: of another prior.
+    """
+    variances, freedoms = np.array(parts).T
+    half = float(half_width(variances, freedoms, unseen, 1 / len(parts) if freedom is None else freedom, level))
     low, high = bounds or _ANY
     return Interval(max(low, value - half), min(high, value + half))
 

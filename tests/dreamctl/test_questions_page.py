@@ -20,9 +20,7 @@ AXES = {
     "horizon": ("5", "10", "15", "20"),
     "action_repeat": ("1", "2", "4"),
 }  # of the sweep that the page speaks of
-GRID = [
-    Cell(" ".join(values), dict(zip(AXES, values, strict=True))) for values in itertools.product(*AXES.values())
-]
+GRID = [Cell(" ".join(values), dict(zip(AXES, values, strict=True))) for values in itertools.product(*AXES.values())]
 
 
 @pytest.fixture(scope="module")

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from agent.config import METHODS, make
+from dreamctl.jobs import questions
 from dreamctl.jobs.sweeps import BUILT_IN
-from dreamctl.results import costs, curves, selection
+from dreamctl.results import selection
 from dreamctl.results.cells import WATCHING, Choice
-from dreamctl.results.claims.measure import SEEDS
+from dreamctl.results.outcomes import Outcomes
 from dreamctl.store import Run, Store
 from dreamctl.wording import counted
 
+SEEDS = 3  # of a cell, the paper's number
 TASKS = BUILT_IN["performance"][1].tasks  # all 20
-SEEDS_OF = {"action-repeat": 2}  # of a cell (Figure 11); 3 elsewhere
+SEEDS_OF = {"action-repeat": 2}  # Figure 11
 _VARIED = ("method", "objective", "horizon", "action_repeat")
 
 
@@ -32,6 +32,11 @@ class Cell(NamedTuple):
     objective: str
     horizon: int
     action_repeat: int
+
+    @property
+    def key(self) -> str:
+        """Its name."""
+        return f"{self.task}, {self.method}, {self.objective}, horizon {self.horizon}, repeat {self.action_repeat}"
 
 
 class Lacking(NamedTuple):
@@ -46,39 +51,58 @@ class Lacking(NamedTuple):
 
 
 class Evidence:
-    """The runs of a choice, by cell and seed, their scores at one length, and what they have in common.
+    """The runs of a choice, by cell and seed, at one setting and length, and what came of them.
 
-    steps: environment steps at which scores are read: `choice.until`, else the length that most runs have. Runs that
-    have not come so far, or were not evaluated up to there, do not count (`unfinished`), nor all but one of those that
-    differ in nothing but their length (`twice`). settings: the config of all runs but for what the paper varies; runs
-    with other settings than most are left out, `left_out` says how many. Raises `BadInput` when no run fits the choice,
-    and for runs of several presets.
+    steps: environment steps at which scores are read. Setting and length are those of the paper if one of its sweeps is
+    complete there; else those at which most of its cells have runs, however many other runs there are. Runs that have
+    not come so far, or were not evaluated up to there, do not count (`unfinished`), but for those that their method has
+    ruined; nor do all but one of those that differ in nothing but their length (`twice`). settings: the config of all
+    runs but for what the paper varies; runs with others are left out, `left_out` says how many. Raises `BadInput` when
+    no run fits the choice, and for runs of several presets.
     """
 
     def __init__(self, store: Store, choice: Choice) -> None:
         self.store, self.sweep = store, choice.sweep
-        runs = selection.select(store, [], choice)
-        self.preset = runs[0].preset if choice.preset is None else choice.preset
-        kinds = {run.id: _settings(run.config) for run in runs}
-        common = Counter(kinds.values())
-        usual = _settings(make(self.preset).to_dict())
-        kind = max(common, key=lambda kind: (common[kind], kind == usual))
+        self.runs = selection.select(store, [], choice)
+        self.preset = self.runs[0].preset if choice.preset is None else choice.preset
+        self.waiting = sum(run.status in ("queued", "running") for run in self.runs)
+        kind, self.steps = self._most(choice.until)
         self.settings: dict[str, Any] = json.loads(kind)
-        self.runs = runs
-        self.waiting = sum(run.status in ("queued", "running") for run in runs)
-        kept = [run for run in runs if kinds[run.id] == kind]
-        self.left_out = len(runs) - len(kept)
-        lengths = Counter(run.steps for run in kept)
-        self.steps = choice.until or max(lengths, key=lambda steps: (lengths[steps], steps))
-        points = curves.evaluations(store, kept, self.steps)
-        scores = {run.id: self._score(run, points[run.id][1]) for run in kept}
-        self._scores = {name: score for name, score in scores.items() if score is not None}
-        come = [run for run in kept if run.id in self._scores]
+        kept = [run for run in self.runs if _settings(run.config) == kind]
+        self.left_out = len(self.runs) - len(kept)
+        come = [run for run in kept if _come(run, self.steps)]
+        every = Outcomes(store, {run.id: [run] for run in come}, self.steps)
+        come = [run for run in come if every.of(run, "final") is not None]
         self.unfinished = len(kept) - len(come)
         self.cells: dict[Cell, dict[int, Run]] = defaultdict(dict)
         for run in sorted(come, key=self._preference):
             self.cells[cell_of(run)][run.seed] = run
         self.twice = len(come) - sum(map(len, self.cells.values()))
+        own = {cell.key: [run for _, run in sorted(seeds.items())] for cell, seeds in self.cells.items()}
+        self.outcomes = every.grouped(own)
+
+    def _most(self, until: int | None) -> tuple[str, int]:
+        """The setting and the length to judge at."""
+        paper = make("paper")
+        published = _settings(paper.to_dict()), until or paper.steps
+        own: dict[tuple[str, int], dict[Cell, set[int]]] = defaultdict(lambda: defaultdict(set))  # of this length
+        there: dict[Cell, set[int]] = defaultdict(set)  # at the paper's
+        for run in self.runs:
+            setting = _settings(run.config), until or run.steps
+            seeds = own[setting][cell_of(run)]
+            if _come(run, setting[1]):
+                seeds.add(run.seed)
+            if setting[0] == published[0] and _come(run, published[1]):
+                there[cell_of(run)].add(run.seed)
+        if self.preset == "paper" and _complete(there):
+            return published
+        usual = _settings(make(self.preset).to_dict())
+
+        def merit(setting: tuple[str, int]) -> tuple[int, int, bool, int]:
+            seeds = [len(of) for of in own[setting].values()]
+            return sum(min(SEEDS, of) for of in seeds), sum(seeds), setting[0] == usual, setting[1]
+
+        return max(own, key=merit)
 
     def _preference(self, run: Run) -> tuple[bool, int]:
         """Of a run that was done twice that of the wanted length counts, for its final evaluation, else the longer."""
@@ -121,18 +145,19 @@ class Evidence:
 
     def score(self, run: Run) -> float:
         """A run's score at `steps`: its last evaluation up to there."""
-        return self._scores[run.id]
+        found = self.outcomes.of(run, "final")
+        assert found is not None  # a run without one is none of the evidence
+        return found
 
-    def _score(self, run: Run, returns: np.ndarray) -> float | None:
-        """The score of a run with those evaluations up to `steps`; None if it has not come so far, or has none."""
-        if run.status == "finished" and run.steps == self.steps:
-            return run.score  # evaluated at the end of its last episode, which may be later
-        return float(returns[-1]) if run.env_steps >= self.steps and len(returns) else None
+    def asked(self, sweep: str) -> list[questions.Cell]:
+        """The cells of a built-in sweep, as its questions name them, at the settings of these runs."""
+        return [questions.Cell(cell.key, at) for cell, at in self._grid(sweep)]
 
-    @cached_property
-    def rates(self) -> dict[str, float]:
-        """Environment steps per second at work of each run."""
-        return costs.rates(run for seeds in self.cells.values() for run in seeds.values())
+    def _grid(self, sweep: str) -> Iterator[tuple[Cell, dict[str, str]]]:
+        """Each cell of a built-in sweep, and its task and values of the axes."""
+        for at in _points(sweep):
+            axes: dict[str, Any] = {key: int(value) if value.isdigit() else value for key, value in at.items()}
+            yield self.cell(**axes), at
 
     @property
     def setting(self) -> str:
@@ -151,28 +176,28 @@ class Evidence:
 
     def lacking(self, sweep: str) -> Lacking:
         """What a built-in sweep lacks: how many of its runs, of which tasks, how many cells have none at all."""
-        part, enough = BUILT_IN[sweep][1], SEEDS_OF.get(sweep, SEEDS)
-        cells, tasks, runs, empty = [], set(), 0, 0
-        for task, point in itertools.product(part.tasks, itertools.product(*part.grid.values())):
-            axes: dict[str, Any] = {
-                key: int(value) if value.isdigit() else value for key, value in zip(part.grid, point, strict=True)
-            }
-            cell = self.cell(task, **axes)
-            seeds = len(self.cells.get(cell, ()))
-            cells.append((cell, seeds >= enough))
-            runs += max(0, enough - seeds)
-            empty += not seeds
-            tasks |= {task} if seeds < enough else set()
-        return Lacking(cells, runs, enough * len(cells), sorted(tasks), empty)
+        enough = SEEDS_OF.get(sweep, SEEDS)
+        grid = [cell for cell, _ in self._grid(sweep)]
+        seeds = {cell: len(self.cells.get(cell, ())) for cell in grid}
+        return Lacking(
+            [(cell, seeds[cell] >= enough) for cell in grid],
+            sum(max(0, enough - seeds[cell]) for cell in grid),
+            enough * len(grid),
+            sorted({cell.task for cell in grid if seeds[cell] < enough}),
+            sum(not seeds[cell] for cell in grid),
+        )
 
-    def command(self, sweep: str, tasks: Sequence[str] = (), seeds: int | None = None) -> str:
-        """The command that fills what a built-in sweep lacks here, at the settings and the length of these runs."""
+    def command(self, sweep: str, tasks: Sequence[str] = (), looks: Sequence[int] = ()) -> str:
+        """The command that fills what a built-in sweep lacks here, at the settings and the length of these runs.
+
+        looks: after how many seeds of each cell its claims are to be judged.
+        """
         if self.sweep is not None:
             return f"dreamctl sweep {self.sweep}"
         part = BUILT_IN["performance" if sweep == "all" else sweep][1]
         words = [f"dreamctl sweep {sweep}"]
         words += [f"--tasks {','.join(sorted(tasks))}"] if tasks and set(tasks) != set(part.tasks) else []
-        words += [f"--seeds {seeds}"] if seeds else []
+        words += [f"--looks {','.join(map(str, looks))}"] if looks else []
         words += [f"--preset {self.preset}"] if self.preset != "paper" else []
         usual = make(self.preset).to_dict()
         changed = {key: value for key, value in self.settings.items() if key != "returns" and usual[key] != value}
@@ -185,35 +210,34 @@ class Evidence:
         return " ".join([*words, *(f"--set {key}={value}" for key, value in changed.items())])
 
 
-class Witness:
-    """Evidence as one claim sees it: which of its runs it has looked at, and of which tasks it wanted more."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self.evidence = evidence
-        self.runs: dict[str, Run] = {}
-        self.lacking: set[str] = set()  # tasks with too few seeds
-
-    def runs_of(self, cell: Cell, seeds: int = SEEDS) -> dict[int, Run]:
-        """The runs of a cell by seed; that there are fewer than `seeds` is remembered."""
-        found = self.evidence.cells.get(cell, {})
-        self.runs |= {run.id: run for run in found.values()}
-        if len(found) < seeds:
-            self.lacking.add(cell.task)
-        return dict(sorted(found.items()))
-
-    def scores(self, task: str, seeds: int = SEEDS, **axes: Any) -> list[float]:
-        """The scores of a task's cell, by seed."""
-        found = self.runs_of(self.evidence.cell(task, **axes), seeds)
-        return [self.evidence.score(run) for run in found.values()]
-
-    def by_task(self, tasks: Sequence[str], **axes: Any) -> dict[str, list[float]]:
-        """The scores of several tasks."""
-        return {task: self.scores(task, **axes) for task in tasks}
-
-
 def cell_of(run: Run) -> Cell:
     """The cell that a run belongs to."""
     return Cell(run.task, *(run.config[axis] for axis in _VARIED))
+
+
+def _points(sweep: str) -> Iterator[dict[str, str]]:
+    """The task and the values of the axes of each cell of a built-in sweep."""
+    part = BUILT_IN[sweep][1]
+    for task, point in itertools.product(part.tasks, itertools.product(*part.grid.values())):
+        yield {"task": task, **dict(zip(part.grid, point, strict=True))}
+
+
+def _complete(cells: Mapping[Cell, set[int]]) -> bool:
+    """Whether all runs of one of the paper's sweeps are there, at its own horizon and action repeat."""
+    paper = make("paper").to_dict()
+    for sweep in BUILT_IN:
+        grid = [
+            Cell(at["task"], *(type(paper[axis])(at.get(axis, paper[axis])) for axis in _VARIED))
+            for at in _points(sweep)
+        ]
+        if all(len(cells.get(cell, ())) >= SEEDS_OF.get(sweep, SEEDS) for cell in grid):
+            return True
+    return False
+
+
+def _come(run: Run, steps: int) -> bool:
+    """Whether a run has come so far, or would have if its method had not ruined it."""
+    return run.env_steps >= steps or run.steps >= steps and (run.diverged or run.status == "finished")
 
 
 def _settings(config: Mapping[str, Any]) -> str:

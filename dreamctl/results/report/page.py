@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamctl.errors import BadInput
+from dreamctl.results.answers import Answer, Number
 from dreamctl.results.cells import Choice
-from dreamctl.results.claims import Measure
 from dreamctl.results.report import LATEX, MARKDOWN, PAGE, TABLE, content, tables
 from dreamctl.results.report.content import Report
 from dreamctl.store import Store
@@ -53,34 +53,38 @@ def render(report: Report, template: str, folder: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "answered": answered,
         "measured": measured,
-        "wanted": wanted,
         "embedded": lambda path: f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}",
         "beside": lambda path: path.relative_to(folder).as_posix(),
         "md": _markdown,
         "latex": tables.latex,
-        "interval": tables.interval,
         "counted": counted,
     }
     return environment.get_template(template).render(report=report)
 
 
-def measured(measure: Measure) -> str:
-    """A measure's number with its interval."""
-    found = measure.interval
-    if measure.counts:
-        sure = f"{found.low:.0f}" if found.low == found.high else f"{found.low:.0f} to {found.high:.0f}"
-        return f"{found.estimate:.0f} of {len(measure.rows)} (surely {sure})"
-    ends = [abs(end) for end in (*found, *measure.region) if abs(end) < float("inf")]
-    return tables.interval(found, 2 if max(ends, default=0) < 10 else 0)
+def answered(answer: Answer) -> str:
+    """The number that decides, with its interval at the level that the answer has."""
+    if answer.unit == "count" and answer.estimate is not None:
+        low, high = answer.low or 0.0, answer.high or 0.0
+        sure = f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
+        return f"{answer.estimate:.0f} (surely {sure})"
+    return _between(answer.estimate, answer.low, answer.high)
 
 
-def wanted(measure: Measure) -> str:
-    """The region of a measure that the claim speaks of."""
-    low, high = (f"{end:.3g}" for end in measure.region)
-    if measure.region[0] == measure.region[1]:
-        return low
-    return f"{low} or more" if high == "inf" else f"{low} to {high}"
+def measured(number: Number) -> str:
+    """A contrast with its interval."""
+    return _between(number.estimate, number.low, number.high)
+
+
+def _between(estimate: float | None, low: float | None, high: float | None) -> str:
+    """12 [-3, 27]; without brackets where the ends are not known."""
+    if estimate is None:
+        return "not known"
+    digits = 2 if max(abs(value) for value in (estimate, low or 0.0, high or 0.0)) < 10 else 0
+    ends = "" if low is None or high is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{estimate:.{digits}f}{ends}"
 
 
 def _markdown(value: Any) -> str:

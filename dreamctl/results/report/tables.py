@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from dreamctl.results import statistics
 from dreamctl.results.claims import Evidence
 from dreamctl.results.claims.evidence import Cell
-from dreamctl.results.claims.measure import Interval, contrast, mean_over
+from dreamctl.results.comparison import SCALE
 from dreamctl.results.figures import style
+from dreamctl.results.statistics import Interval
 from dreamctl.wording import counted
 
 _OBJECTIVE, _METHOD = "reconstruction", "dreamer"
@@ -48,10 +50,12 @@ class Scores:
         ]
         shared = [of for of in self.rows.values() if set(self.columns) <= of.keys()]
         if self.pooled and len(shared) > 1:
-            means = [mean_over([of[column] for of in shared]) for column in self.columns]
-            lines.append((f"Mean of the {len(shared)} that all have", *(f"{mean.estimate:.0f}" for mean in means)))
-            if all(np.isfinite(mean.low) for mean in means):
-                lines.append(("95 % interval", *(f"{mean.low:.0f} to {mean.high:.0f}" for mean in means)))
+            of_column = {column: [of[column] for of in shared] for column in self.columns}
+            means = [np.mean([np.mean(scores) for scores in found]) for found in of_column.values()]
+            lines.append((f"Mean of the {len(shared)} that all have", *(f"{mean:.0f}" for mean in means)))
+            ends = [mean_interval(found) for found in of_column.values()]
+            if all(ends):
+                lines.append(("95 % interval", *(f"{end.low:.0f} to {end.high:.0f}" for end in ends if end)))
         many = counted(min(seeds), "seed") if len(seeds) == 1 else "in brackets how many seeds"
         more = f"; {self.note}" if self.note else ""
         return Table(self.title, (self.first, *self.columns), tuple(lines), f"mean +- std over seeds; {many}{more}")
@@ -97,7 +101,8 @@ def write_csv(path: Path, tables: Sequence[tuple[str, Scores]]) -> None:
         for preset, scores in tables:
             for row, of in scores.rows.items():
                 for column, values in of.items():
-                    low, high = (f"{end:.3f}" if np.isfinite(end) else "" for end in contrast([(1, values)])[1:])
+                    found = mean_interval([values])
+                    low, high = (f"{end:.3f}" for end in found) if found else ("", "")
                     numbers = (f"{np.mean(values):.3f}", f"{np.std(values):.3f}", low, high)
                     listed = " ".join(f"{value:.3f}" for value in values)
                     writer.writerow((preset, scores.title, row, column, len(values), *numbers, listed))
@@ -121,12 +126,10 @@ def latex(table: Table) -> str:
     )
 
 
-def interval(found: Interval, digits: int = 0) -> str:
-    """123 [110, 136]; without brackets where the ends are not known."""
-    if np.isnan(found.estimate):
-        return "not known"
-    text = f"{found.estimate:.{digits}f}"
-    return text + (f" [{found.low:.{digits}f}, {found.high:.{digits}f}]" if np.isfinite(found[1:]).all() else "")
+def mean_interval(samples: Sequence[Sequence[float]]) -> Interval | None:
+    """The 95 % interval of a mean over tasks of the means over seeds, in points; None if one has a single seed."""
+    found = statistics.mean_interval({str(task): np.divide(of, SCALE) for task, of in enumerate(samples)})
+    return Interval(found.low * SCALE, found.high * SCALE) if found else None
 
 
 def _scores(
