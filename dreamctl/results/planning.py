@@ -219,12 +219,20 @@ class Spreads:
             for steps in lengths
         }
         self._names = names
+        self._found: dict[tuple[tuple[str, ...], str], tuple[float, tuple[str, ...]]] = {}
 
     def of(self, key: str, outcome: str) -> tuple[float, tuple[str, ...]]:
         """The spread of a cell, and the ids of the runs that show it; none if it is assumed."""
         task, preset, _ = mine = self._specs[key]
-        kinds = [mine] if len(self._kinds.get(mine, ())) >= _SEEDS else []
-        kinds = kinds or [kind for kind in self._kinds if kind[:2] == (task, preset)]
+        own = len(self._kinds.get(mine, ())) >= _SEEDS
+        like = mine if own else (task, preset)
+        if (like, outcome) not in self._found:
+            self._found[like, outcome] = self._pooled(
+                [kind for kind in self._kinds if kind[: len(like)] == like], outcome
+            )
+        return self._found[like, outcome]
+
+    def _pooled(self, kinds: Sequence[tuple[str, str, str]], outcome: str) -> tuple[float, tuple[str, ...]]:
         squares, freedom = 0.0, 0
         used: list[str] = []
         for kind in kinds:
