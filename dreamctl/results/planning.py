@@ -37,6 +37,7 @@ _SEEDS = 3  # of one cell that say how far its seeds scatter; with fewer, all ce
 _TRIALS = 2_000
 _WORK = 4e7  # numbers that are drawn at most for a difference
 _WIDTHS = 1_500  # intervals that are taken to know how wide they are
+_POOL = 40  # samples that show how far seeds scatter: with more, widths stay as they are, but take long
 _NODES = 4  # levels at which they are; between them widths are interpolated
 
 Hours = Callable[[Sequence[RunSpec]], float | None]  # to train these runs, None if it is not known
@@ -363,15 +364,17 @@ class _Widths:
         first = [rows.index(kind) for kind in range(len(kinds))]
         self.draws = max(2, min(16, budget // (len(kinds) * len(looks) * _NODES)))
         self.nodes, self.halves = [], []
+        shown = np.unique(np.linspace(0, len(spread) - 1, _POOL).astype(int)).tolist()
         for look, count in enumerate(looks):
             loosest, strictest = max(self.levels[look]), min(self.levels[look]) / self.many
             nodes = np.unique(np.linspace(-ndtri(loosest / 2), -ndtri(strictest / 2), _NODES))
             found = np.zeros((len(kinds), len(nodes), self.draws))
             for draw in range(self.draws):
-                pool = tuple(map(tuple, (rng.normal(0, 1, (len(spread), count)) * spread[:, None]).tolist()))
+                scores = tuple(map(tuple, (rng.normal(0, 1, (len(spread), count)) * spread[:, None]).tolist()))
+                pool = tuple(scores[cell] for cell in shown)
                 for index, contrast in enumerate(first):
                     weights = one.weights[contrast].tolist()
-                    terms = [(weight, pool[cell]) for weight, cell in zip(weights, own, strict=True) if weight]
+                    terms = [(weight, scores[cell]) for weight, cell in zip(weights, own, strict=True) if weight]
                     for node, z in enumerate(nodes):
                         low, high = sequential.interval(0.0, terms, _level(z), pool)
                         found[index, node, draw] = (high - low) / 2
