@@ -16,6 +16,7 @@ test: install ## the tests (JOBS=2: two files at once)
 
 stress: install ## attacks that take long: what a home outlasts (docs/reliability.md)
 	@home=$$(mktemp -d) && set -x && .venv/bin/python -m benchmarks.stress $$home/queue && \
+	.venv/bin/python -m benchmarks.looks $$home/looks && \
 	.venv/bin/python -m benchmarks.attacks $$home/attacks && rm -r $$home
 
 mutants: install ## bugs put in on purpose, one by one: tests must notice (ONLY=name: this one)

@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dreamctl.cli.common import duration, number, progress, speed, steps
+from dreamctl.jobs import looks
 from dreamctl.jobs.pace import Pace, pace, sweep_left
 from dreamctl.store import Run, Store
 from dreamctl.store.models import STATUSES, Sweep
@@ -16,7 +17,7 @@ _FAILED = 5  # how many of the latest failed runs are shown
 
 
 def overview(store: Store, sweep: Sweep) -> dict[str, Any]:
-    """A sweep as JSON: its number of runs by status, and details of the running and the failed ones."""
+    """A sweep as JSON: its number of runs by status, details of the running and the failed ones, its questions."""
     totals = store.totals(sweep.id)
     _, begun, wanted = totals.get("queued", (0, 0, 0))
     running = store.members(sweep.id, status="running")
@@ -33,6 +34,8 @@ def overview(store: Store, sweep: Sweep) -> dict[str, Any]:
         "eta": sweep_left(wanted - begun, paces),
         "running": [_row(run, of_run) for run, of_run in zip(running, paces, strict=True)],
         "failed": [{"name": run.name, "id": run.id, "reason": run.reason} for run in failed],
+        "diverged": sum(run.diverged for run in failed),
+        "questions": looks.state(store, sweep),
     }
 
 
@@ -61,13 +64,26 @@ def line(state: dict[str, Any]) -> str:
     return f"{state['name']}: {counted(state['runs'], 'run')}: {counts}{held}; {share}{left}"
 
 
+def question(asked: dict[str, Any]) -> str:
+    """A question in one line: its answer, or the look that it is at and what it waits for."""
+    known = looks.estimate(asked)
+    known = f" {known}" if known else ""
+    changed = asked["changed_after"]
+    since = "" if changed is None else f" (changed after {counted(changed, 'run')})"
+    place = f"look {asked['look']} of {asked['looks']}"
+    if asked["answer"] != looks.OPEN:
+        return f"{asked['question']}: {asked['answer']}{since}, {place}{known and ','}{known}"
+    waits = f"waits for {asked['waits_for']}" if asked["waits_for"] else f"{counted(asked['left'], 'run')} left"
+    return f"{asked['question']}: open{since}, {place}, {waits}{known and '; so far'}{known}"
+
+
 def table(state: dict[str, Any]) -> "Group":
-    """A sweep as a line of counts, a row for each running run, and the last failures with their reasons."""
+    """A sweep as a line of counts, its questions, a row for each running run, and the last failures."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    parts: list[Any] = [Text(line(state), style="bold")]
+    parts: list[Any] = [Text(line(state), style="bold"), *(Text(question(asked)) for asked in state["questions"])]
     if state["running"]:
         grid = Table(box=None, pad_edge=False)
         for heading in ("RUN", "DEVICE"):

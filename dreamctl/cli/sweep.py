@@ -13,10 +13,11 @@ from dreamctl.wording import counted
 
 if TYPE_CHECKING:
     from dreamctl.jobs.cluster import Cluster
-    from dreamctl.jobs.news import Failures
-    from dreamctl.jobs.scheduler import Scheduler
+    from dreamctl.jobs.news import Answers, Failures
+    from dreamctl.jobs.scheduler import Proceed, Scheduler
     from dreamctl.jobs.spec import RunSpec
     from dreamctl.store import Run, Store
+    from dreamctl.store.models import Sweep as Record
 
 _POLL = 1.0  # seconds
 
@@ -63,6 +64,10 @@ def sweep(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N runs.")] = None,
+    looks: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,N", help="Judge the sweep's questions after so many seeds: 4,8,12 [default: all]."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and what it would cost.")] = False,
     per_gpu: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Runs at once on each GPU [default: 1].")
@@ -85,7 +90,9 @@ def sweep(
     detach: Annotated[bool, typer.Option("--detach", help="Continue in the background.")] = False,
     notify: Annotated[
         str | None,
-        typer.Option(metavar="COMMAND", help="Run COMMAND MESSAGE when a run fails and when the sweep has ended."),
+        typer.Option(
+            metavar="COMMAND", help="Run COMMAND MESSAGE when a run fails, a question is answered, the sweep has ended."
+        ),
     ] = None,
     json: Json = False,
     home: Home = None,
@@ -98,7 +105,7 @@ def sweep(
     from dreamctl.jobs.slots import slots
     from dreamctl.store import open_store
 
-    choices = (listed(tasks), listed(methods), seeds, preset, tuple(set_ or ()), tuple(grid or ()), limit)
+    choices = (listed(tasks), listed(methods), seeds, preset, tuple(set_ or ()), tuple(grid or ()), limit, looks)
     known = open_store(home, create=False)
     plan = sweeps.build(name, sweeps.Request(*choices), lambda stored: known.find_sweep(stored).spec)
     cells = plan.cells()
@@ -128,36 +135,65 @@ def sweep(
         if json:
             print_json(board.overview(store, record))
         return
-    say(f"sweep {plan.name}: {len(cells)} runs")
+    say(f"sweep {plan.name}: {counted(sum(store.counts(record.id).values()), 'run')}")
     failures = news.Failures(store, record)
+    answers = news.Answers(store, record) if plan.questions else None
+    if answers and (begun := answers.next()):
+        say(begun)
+    proceed = _proceed(store, record, answers, notify) if answers else None
     if inline:
         launch.spawn_mirror(store)
-        scheduler.inline(store, record)
+        scheduler.inline(store, record, proceed)
     elif executor != "local":
-        _watch(cluster.Cluster(store, record, engines.open_engine(executor, store, record, given)), failures, notify)
+        engine = engines.open_engine(executor, store, record, given)
+        _watch(cluster.Cluster(store, record, engine, proceed), failures, notify)
     else:
-        _watch(scheduler.Scheduler(store, record, room), failures, notify)
+        _watch(scheduler.Scheduler(store, record, room, proceed), failures, notify)
     state = board.overview(store, record)
     if json:
         print_json(state)
     else:
         typer.echo(board.line(state))
+        for asked in state["questions"]:
+            typer.echo(board.question(asked))
     if any(state["counts"][status] for status in ("queued", "stopped", "running")):
         say(f"continue with: dreamctl sweep {record.name}{home_option(home)}")
     news.tell(notify, f"sweep {board.line(state)}")
-    failed = state["counts"]["failed"]
+    failed = state["counts"]["failed"] - (state["diverged"] if plan.questions else 0)  # those are outcomes
     if failed:
         again = f"dreamctl sweep {plan.name} --retry-failed{home_option(home)}"
+        waits = ", and its questions wait for them" if any(asked["waits_for"] for asked in state["questions"]) else ""
         raise RunFailed(
-            f"{counted(failed, 'run')} of sweep {plan.name} failed: dreamctl status {plan.name}, then {again}"
+            f"{counted(failed, 'run')} of sweep {plan.name} failed{waits}: dreamctl status {plan.name}, then {again}"
         )
+
+
+def _proceed(store: "Store", record: "Record", answers: "Answers", notify: str | None) -> "Proceed":
+    """What a sweep with questions does when its runs have ended: judge, say what is answered, begin the next look."""
+    from dreamctl.jobs import looks, news
+
+    def judge(*arguments: Any) -> list[dict[str, Any]]:
+        from dreamctl.results.answers import judge  # it loads NumPy
+
+        return judge(*arguments)
+
+    def proceed() -> bool:
+        goes_on = looks.proceed(store, record, judge)
+        for line in answers.new():
+            say(line)
+            news.tell(notify, f"sweep {record.name}: {line}")
+        if goes_on and (begun := answers.next()):
+            say(begun)
+        return goes_on
+
+    return proceed
 
 
 def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> None:
     from collections import Counter
 
     from dreamctl.jobs.estimate import estimate
-    from dreamctl.jobs.scheduler import existing
+    from dreamctl.jobs.launch import existing
 
     runs = [existing(store, cell) for cell in cells]
     if json:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from dreamctl.errors import BadInput, RunFailed
 from dreamctl.jobs import launch
-from dreamctl.jobs.scheduler import unanswered
+from dreamctl.jobs.scheduler import Proceed, over, unanswered
 from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
 
@@ -42,10 +42,14 @@ class Engine(Protocol):
 
 
 class Cluster:
-    """One scheduler of one sweep on an engine. Call `step` about once a second until `done`."""
+    """One scheduler of one sweep on an engine. Call `step` about once a second until `done`.
 
-    def __init__(self, store: Store, sweep: Sweep, engine: Engine) -> None:
-        self.store, self.sweep, self.engine = store, sweep, engine
+    proceed: see `scheduler.Scheduler`.
+    """
+
+    def __init__(self, store: Store, sweep: Sweep, engine: Engine, proceed: Proceed | None = None) -> None:
+        self.store, self.sweep, self.engine, self.proceed = store, sweep, engine, proceed
+        self._over = proceed is None
         self.jobs = engine.jobs()  # an earlier scheduler may have left some
         self.stopping = self.killing = False
         self.trouble: str | None = None  # why the last step failed
@@ -64,7 +68,7 @@ class Cluster:
             counts = self.store.counts(self.sweep.id)
         except OperationalError:
             return False
-        return not (counts.get("queued", 0) or counts.get("running", 0))
+        return self._over and not (counts.get("queued", 0) or counts.get("running", 0))
 
     def step(self) -> None:
         """Handle the jobs that have ended, then submit one for every queued run that has none coming.
@@ -74,7 +78,7 @@ class Cluster:
         """
         try:
             self._step()
-        except OperationalError as error:
+        except (OperationalError, OSError) as error:
             self.trouble = unanswered(error)
         except BadInput as error:
             if self._answered is None or time.monotonic() - self._answered > _PATIENCE:
@@ -113,6 +117,9 @@ class Cluster:
             return
         idle = len(self._idle())  # before reading the queue, or a run claimed in between would get a second job
         counts = self.store.counts(self.sweep.id)
+        if self.proceed:
+            self._over = over(self.store, self.sweep, self.proceed)
+            counts = self.store.counts(self.sweep.id)
         if not counts.get("queued", 0):
             if not counts.get("running", 0):
                 self._dismiss()  # nothing is left for them

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agent import tasks
@@ -49,6 +49,18 @@ def submit(store: Store, spec: RunSpec) -> Run:
             store.remove(run.id)
             raise
     return run
+
+
+def runs_of(store: Store, cells: Iterable[RunSpec]) -> list[Run]:
+    """The runs of cells: stored ones, and new ones where there is none. Processes that do this at once need `alone`."""
+    return [existing(store, cell) or submit(store, cell) for cell in cells]
+
+
+def existing(store: Store, cell: RunSpec) -> Run | None:
+    """The stored run of a cell, None without any; of several the one that is furthest."""
+    place = ("finished", "running", "queued", "stopped", "failed")
+    twins = store.runs(digest=cell.digest)
+    return min(twins, key=lambda run: (place.index(run.status), -run.env_steps), default=None)
 
 
 def sources(task: str) -> dict[str, str]:

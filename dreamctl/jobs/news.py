@@ -1,4 +1,4 @@
-"""What somebody who has left wants to be told: that a run has failed, that a run or a sweep has ended."""
+"""What somebody who has left wants to be told: a run has failed, a question is answered, a run or a sweep has ended."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 from dreamctl.errors import BadInput
+from dreamctl.jobs import looks
 from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
+from dreamctl.wording import counted
 
 
 def check(command: str | None) -> None:
@@ -55,3 +57,35 @@ class Failures:
         """By id and attempt."""
         failed = self.store.members(self.sweep.id, light=True, status="failed")
         return {(run.id, run.attempt): run for run in failed}
+
+
+class Answers:
+    """The answers to a sweep's questions that come while one watches."""
+
+    def __init__(self, store: Store, sweep: Sweep) -> None:
+        self.store, self.sweep = store, sweep
+        self._seen = len(store.looks(sweep.id))
+
+    def new(self) -> list[str]:
+        """A line for each question that has been answered since this was last asked."""
+        found, lines = self.store.looks(self.sweep.id), []
+        for index in range(self._seen, len(found)):
+            carried = found[index - 1].answers if index else []
+            for row in found[index].answers:
+                if row["answer"] != looks.OPEN and row not in carried:
+                    known = looks.estimate(row)
+                    after = f"{row['question']}: {row['answer']} after {counted(found[index].seeds, 'seed')}"
+                    lines.append(after + (f", {known}" if known else ""))
+        self._seen = len(found)
+        return lines
+
+    def next(self) -> str | None:
+        """The look that the sweep is at, in a line; None when no more comes."""
+        progress = looks.Progress.of(self.store, self.store.find_sweep(self.sweep.id))
+        if progress.number is None:
+            return None
+        questions = counted(len(progress.plan.questions), "question")
+        counts = self.store.counts(self.sweep.id)
+        runs = counted(counts.get("queued", 0) + counts.get("running", 0), "more run")
+        which = f"look {progress.number + 1} of {len(progress.looks)}"
+        return f"{which}: {len(progress.open)} of {questions} open, {runs}"

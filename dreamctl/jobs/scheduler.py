@@ -10,15 +10,16 @@ import errno
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
+from agent.patience import disk_may_recover
 from dreamctl.errors import BadRecord, UnknownRun
-from dreamctl.jobs import launch
+from dreamctl.jobs import launch, looks
 from dreamctl.jobs.slots import Slot
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.store import Run, Store
@@ -29,7 +30,10 @@ _PASSING = {  # what keeps any worker from being started, for a while: no memory
     *(errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
 }
+_POLL = 1.0  # seconds
 _REST = 10.0  # seconds until another worker is tried
+
+Proceed = Callable[[], bool]  # what a sweep does when nothing waits or runs; whether something does afterwards
 
 
 @dataclass
@@ -56,44 +60,49 @@ def enroll(
 ) -> Sweep:
     """Store a sweep, create the runs that its cells lack, and queue stopped ones (`retry_failed`: also failed ones).
 
-    A file lock keeps two schedulers that start together from both creating a cell's run. plan: what the cells were
-    made from, as JSON.
+    plan: what the cells were made from, as JSON. If it has questions they are registered first, and the runs are those
+    that its looks want by now (`jobs.looks`), whatever `cells` are; runs that diverged are outcomes, not retried.
     """
-    from filelock import FileLock
-
     store.reap(wait=True)
-    with FileLock(store.home / "enroll.lock"):
+    with store.alone():  # or two that start together would both create a cell's run
         sweep = store.open_sweep(name, plan, max_attempts)
-        runs = [existing(store, cell) or launch.submit(store, cell) for cell in cells]
+        if plan.get("questions"):
+            cells = looks.begin(store, sweep)
+        runs = launch.runs_of(store, cells)
         store.enroll(sweep.id, [run.id for run in runs])
         again = ("stopped", "failed") if retry_failed else ("stopped",)
-        store.requeue([run.id for run in runs if run.status in again])
+        outcomes = {run.id for run in runs if run.diverged and plan.get("questions")}
+        store.requeue([run.id for run in runs if run.status in again and run.id not in outcomes])
     return sweep
 
 
-def existing(store: Store, cell: RunSpec) -> Run | None:
-    """The stored run of a cell, None without any; of several the one that is furthest."""
-    place = ("finished", "running", "queued", "stopped", "failed")
-    twins = store.runs(digest=cell.digest)
-    return min(twins, key=lambda run: (place.index(run.status), -run.env_steps), default=None)
-
-
-def inline(store: Store, sweep: Sweep) -> None:
-    """Train the queued runs of a sweep one by one in this process, until one is stopped."""
+def inline(store: Store, sweep: Sweep, proceed: Proceed | None = None) -> None:
+    """Train the queued runs of a sweep one by one in this process, until one is stopped. proceed: see `Scheduler`."""
     from agent.device import resolve
     from dreamctl.jobs import worker
 
     device = resolve("auto")
-    while run := store.claim_next(sweep.id, device):
-        if worker.work(store, run.id, device, run.attempt).status == "stopped":
+    while True:
+        while run := store.claim_next(sweep.id, device):
+            if worker.work(store, run.id, device, run.attempt).status == "stopped":
+                return
+        if proceed is None or not proceed():
             return
+        if not store.counts(sweep.id).get("queued", 0) or store.find_sweep(sweep.id).paused:
+            time.sleep(_POLL)  # others train the rest
+            store.reap()
 
 
 class Scheduler:
-    """One scheduler of one sweep. Call `step` about once a second until `done`."""
+    """One scheduler of one sweep. Call `step` about once a second until `done`.
 
-    def __init__(self, store: Store, sweep: Sweep, slots: Sequence[Slot]) -> None:
+    proceed: called when no run is queued or running; it may queue more (`looks.proceed`).
+    """
+
+    def __init__(self, store: Store, sweep: Sweep, slots: Sequence[Slot], proceed: Proceed | None = None) -> None:
         self.store, self.sweep, self.slots = store, sweep, list(slots)
+        self.proceed = proceed
+        self._over = proceed is None  # whether no more runs will be queued by it
         self.jobs: dict[int, Job] = {}  # by slot
         self.stopping = False
         self.trouble: str | None = None  # why the last step failed
@@ -114,13 +123,15 @@ class Scheduler:
             counts = self.store.counts(self.sweep.id)
         except OperationalError:
             return False
-        return self.stopping or not (counts.get("queued", 0) or counts.get("running", 0))
+        return self.stopping or self._over and not (counts.get("queued", 0) or counts.get("running", 0))
 
     def step(self) -> None:
         """Check the workers, then fill the free slots. If that fails for now, sets `trouble`; call again."""
         try:
             self.trouble = self._step()
-        except OperationalError as error:
+            if self.proceed and not self.jobs and not self.stopping:
+                self._over = over(self.store, self.sweep, self.proceed)
+        except (OperationalError, OSError) as error:
             self.trouble = unanswered(error)
 
     def stop(self) -> None:
@@ -198,8 +209,18 @@ class Scheduler:
         return True
 
 
-def unanswered(error: OperationalError) -> str:
-    """The message about a database that fails."""
+def over(store: Store, sweep: Sweep, proceed: Proceed) -> bool:
+    """Whether nothing of a sweep is queued or running, and `proceed` has nothing to add."""
+    counts = store.counts(sweep.id)
+    return not (counts.get("queued", 0) or counts.get("running", 0)) and not proceed()
+
+
+def unanswered(error: OperationalError | OSError) -> str:
+    """The message about a database or a disk that fails for now. Raises the error if it will not pass."""
+    if isinstance(error, OSError):
+        if not disk_may_recover(error):
+            raise error
+        return f"the home cannot be written to ({error.strerror}); trying again"
     return f"the run database does not answer ({error.orig}); trying again"
 
 

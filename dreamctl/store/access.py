@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput
 from dreamctl.store import paths
+
+_ALONE, _NAMES = 1, 2  # PostgreSQL's locks of ours, by number
 
 
 class Access:
@@ -42,6 +44,22 @@ class Access:
         return folder
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Exclude all other processes that ask for this, on any host: what reads first and writes then happens once.
+
+        The lock ends with the process. It is not reentrant.
+        """
+        if self._engine.dialect.name == "postgresql":  # hosts may share it without sharing files
+            with self._engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _ALONE})
+                yield
+            return
+        from filelock import FileLock
+
+        with FileLock(self.home / "enroll.lock"):
+            yield
+
+    @contextmanager
     def _write(self) -> Iterator[Session]:
         """A write transaction; what is added stays readable afterwards. Raises `BadInput` where nothing is written."""
         if self.read_only:
@@ -51,6 +69,11 @@ class Access:
                 yield session
         except IntegrityError as error:
             raise BadInput(f"the run database refused that: {error.orig}") from error
+
+    def _hold_names(self, session: Session) -> None:
+        """Keep others from choosing a name until this transaction ends, as SQLite's write lock does anyway."""
+        if self._engine.dialect.name == "postgresql":
+            session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _NAMES})
 
     def _insert(self, table: type[Any]) -> Any:
         """An INSERT that can say ON CONFLICT, for the database at hand."""

@@ -141,16 +141,39 @@ class Texts(TypeDecorator[list[str]]):
         return [printable(item) for item in value]
 
 
-class Records(TypeDecorator[list[Any]]):
-    """A list of JSON objects."""
+class Answers(TypeDecorator[list[Any]]):
+    """What a look has found: a JSON object for each question of a sweep.
+
+    question: its name; answer; look: that it was given at; version: of the registration that it was judged by; asked: a
+    digest of what the question compared; counted: {cell: seeds}; estimate, low, high: numbers or None; and more.
+    """
 
     impl = JSON
     cache_ok = True
 
     def process_result_value(self, value: Any, dialect: Any) -> list[Any]:
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            _refuse("a list of objects", value)
-        return list(value)
+        if not isinstance(value, list) or not all(map(self._sound, value)):
+            _refuse("a list of answers", value)
+        return _printable(value)
+
+    def _sound(self, answer: Any) -> bool:
+        return (
+            isinstance(answer, dict)
+            and all(type(answer.get(key)) is kind for key, kind in self._KEYS.items())
+            and all(type(count) is int for count in answer["counted"].values())
+            and all(isinstance(answer.get(key), int | float | None) for key in ("estimate", "low", "high"))
+        )
+
+    _KEYS = {"question": str, "answer": str, "look": int, "version": int, "asked": str, "counted": dict}
+
+
+def _printable(value: Any) -> Any:
+    """JSON whose texts may be printed."""
+    if isinstance(value, dict):
+        return {printable(key): _printable(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_printable(one) for one in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 class Numbers(TypeDecorator[list[float]]):

@@ -17,6 +17,7 @@ class Labels(Access):
     def rename(self, run_id: str, name: str) -> None:
         """Give a run another name. Raises `BadInput` for one that is taken."""
         with self._write() as session:
+            self._hold_names(session)
             if session.scalar(select(Run.id).where(Run.name == name, Run.id != run_id)):
                 raise BadInput(f"there is a run named {name!r} already: choose another name")
             session.execute(update(Run).where(Run.id == run_id).values(name=name))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dreamctl.store.columns import Choice, Line, Lines, Number, Numbers, Parent, Records, Settings, Table, Texts, Whole
+from dreamctl.store.columns import Answers, Choice, Line, Lines, Number, Numbers, Parent, Settings, Table, Texts, Whole
 
 HEAD = "0010"  # the newest migration; a test holds it to the migrations themselves
 
@@ -162,7 +162,7 @@ class Look(Base):
     seeds: Mapped[int]  # of each cell of a question that was open
     version: Mapped[int]  # of the registration that it was judged by
     judged_at: Mapped[float]
-    answers: Mapped[list[Any]] = mapped_column(Records)  # one object per question
+    answers: Mapped[list[Any]] = mapped_column(Answers)  # one object per question
 
 
 class Scalar(Base):

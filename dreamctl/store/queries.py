@@ -24,7 +24,7 @@ from dreamctl.store.models import (
     SweepRun,
 )
 
-_MANY = 500  # values in one statement; databases have limits
+MANY = 500  # values in one statement; databases have limits
 
 
 _NEAR = 5  # runs that a beginning could mean, told
@@ -95,8 +95,8 @@ class Queries(Access):
         found: dict[str, Run] = {}
         statement = select(Run).options(*left_out(light))
         with Session(self._engine) as session:
-            for first in range(0, len(ids), _MANY):
-                some = Run.id.in_(ids[first : first + _MANY])
+            for first in range(0, len(ids), MANY):
+                some = Run.id.in_(ids[first : first + MANY])
                 found |= {run.id: run for run in session.scalars(statement.where(some))}
         return [found[run_id] for run_id in ids if run_id in found]
 
@@ -152,8 +152,8 @@ class Queries(Access):
         columns = (Evaluation.run_id, Evaluation.env_steps, Evaluation.mean)
         order = (Evaluation.env_steps, Evaluation.kind != "training", Evaluation.created_at)
         with self._engine.connect() as connection:
-            for first in range(0, len(run_ids), _MANY):
-                some = Evaluation.run_id.in_(run_ids[first : first + _MANY])
+            for first in range(0, len(run_ids), MANY):
+                some = Evaluation.run_id.in_(run_ids[first : first + MANY])
                 statement = select(*columns).where(some, Evaluation.kind != "manual").order_by(*order)
                 for row in connection.execute(statement):
                     yield row.run_id, row.env_steps, row.mean

@@ -24,6 +24,7 @@ from dreamctl.store.identity import made_name
 from dreamctl.store.labels import Labels
 from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 from dreamctl.store.queries import Point
+from dreamctl.store.registrations import Registrations
 from dreamctl.store.sweeps import SweepQueue, claimed, sign_of_life
 
 
@@ -46,8 +47,8 @@ def open_store(home: str | Path | None = None, create: bool = True) -> Store:
     return Store(folder, database.connect(url, folder))
 
 
-class Store(SweepQueue, Labels):
-    """All runs of one home. This class changes them; queries, labels and the queue are inherited."""
+class Store(SweepQueue, Labels, Registrations):
+    """All runs of one home. This class changes them; queries, labels, registrations and the queue are inherited."""
 
     # Life cycle
 
@@ -76,6 +77,7 @@ class Store(SweepQueue, Labels):
         title = task.replace(":", ".")  # of a custom environment: module:factory
         base = made_name((title, config["method"], objective, label), seed)
         with self._write() as session:
+            self._hold_names(session)
             stem = name or base
             taken = set(session.scalars(select(Run.name).where(func.substr(Run.name, 1, len(stem)) == stem)))
             if name in taken:

@@ -1,5 +1,6 @@
 """The same small sweep as jobs of a real Slurm cluster and of a real Ray cluster (`make test-engines`)."""
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import pytest
 from dreamctl.store import open_store
 from tests.agent.test_training import assert_same
 from tests.dreamctl.conftest import cli
+from tests.dreamctl.test_looks import SETTINGS, told
 from tests.dreamctl.test_scheduler import NAME, ends
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -118,6 +120,33 @@ def test_ctrl_c_stops_with_checkpoints_and_leaves_no_job_behind(engine, tmp_path
     if engine == "slurm":
         name = f"dreamctl-{store.sweeps()[0].id}"
         assert not subprocess.check_output(["squeue", "-h", "-n", name, "-t", "PD,R"], text=True).split()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_sweep_with_questions_whose_scheduler_dies_at_a_look_ends_like_one_here(engine, tmp_path):
+    asked = {"asks": "Is 5 better?", "better": {"horizon": 5}, "than": {"horizon": 4}, "margin": 900}
+    content = {"tasks": ["pendulum_swingup"], "preset": "smoke", "set": SETTINGS, "grid": {"horizon": [4, 5]}}
+    content |= {"seeds": {"looks": [2, 3]}, "questions": {"longer": asked}}
+    (tmp_path / "mine.yaml").write_text(json.dumps(content))
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert cli("sweep", tmp_path / "mine.yaml", "--inline", home=here, OMP_NUM_THREADS="1").returncode == 0
+    words = ["sweep", str(tmp_path / "mine.yaml"), "--executor", engine, "--resource", ONE_CPU[engine]]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dreamctl", *words, "--home", str(there)],
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ, OMP_NUM_THREADS="1"),
+    )
+    store = open_store(there)
+    while not (sweeps := store.sweeps()) or not store.looks(sweeps[0].id):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    again = cli(*words, home=there, OMP_NUM_THREADS="1")
+    assert again.returncode == 0, again.stderr
+    whole = open_store(here)
+    assert told(store, sweeps[0]) == told(whole, whole.sweeps()[0])
+    assert ends(there).keys() == ends(here).keys() and len(store.runs()) == len(whole.runs())
 
 
 @SLURM
