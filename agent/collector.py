@@ -22,6 +22,7 @@ import torch
 
 from agent import tasks
 from agent.config import Config
+from agent.divergence import Diverged
 from agent.dreamer import Dreamer
 from agent.environment import Environment
 from agent.rollout import assess, training_episode
@@ -67,7 +68,10 @@ class Collector:
                 self._pipe.send(job)
 
     def take(self, waiting: Callable[[], None]) -> Any:
-        """The result of the oldest job, an `Episode` or an `Assessment`. Calls `waiting` until it is there."""
+        """The result of the oldest job, an `Episode` or an `Assessment`. Calls `waiting` until it is there.
+
+        Raises `Diverged` if the agent has come to nothing.
+        """
         while not self._pipe.poll(_POLL):
             waiting()
         with self._alive():
@@ -75,6 +79,8 @@ class Collector:
             self.jobs.popleft()
             if self.jobs:
                 self._pipe.send(self.jobs[0])
+        if isinstance(result, Diverged):
+            raise result
         return result
 
     @property
@@ -108,6 +114,8 @@ def _work(pipe: Connection, task: str, config: Config, seed: int) -> None:
                 pipe.send(assess(agent, environment, seed, job.number, job.episodes, _with_parent))
             else:
                 pipe.send(training_episode(agent, environment, seed, job.number, _with_parent))
+        except Diverged as error:
+            pipe.send(error)
         except (EOFError, BrokenPipeError):  # the parent is gone
             return
 

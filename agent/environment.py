@@ -13,6 +13,8 @@ from agent.rendering import RenderError
 from agent.suite import Suite
 from agent.tasks import Task, get
 
+_LARGEST = float(np.finfo(np.float32).max)  # replay holds rewards as float32
+
 
 class Simulator(Protocol):
     """What an environment is made of. low, high: the bounds of an action, [A]."""
@@ -60,7 +62,7 @@ class Environment:
         """Hold an action [A] in [-1, 1], stretched to the task's bounds, for `action_repeat` environment steps.
 
         Returns the image, the sum of the rewards and whether the episode is over. Raises `EnvironmentProblem` when
-        the environment's own time is up before that.
+        the environment's own time is up before that, and for a reward that is not finite.
         """
         action = self._centre + self._scale * action
         total = 0.0
@@ -70,6 +72,8 @@ class Environment:
                 continue
             reward, self._over, late = self.simulator.step(action)
             total += reward
+            if not abs(total) <= _LARGEST:
+                raise EnvironmentProblem(f"environment {self.task.name} gave a reward of {reward}: it must be finite")
             if late and self._steps < self.config.episode_length:
                 raise EnvironmentProblem(
                     f"environment {self.task.name} cut its episode off after {self._steps} steps: "

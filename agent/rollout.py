@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from agent import seeds
+from agent.divergence import Diverged
 from agent.dreamer import Dreamer
 from agent.environment import Environment
 from agent.prediction import Prediction, predict
@@ -17,13 +19,18 @@ Actor = Callable[[np.ndarray], np.ndarray]  # image [S, S, 3] uint8 -> action [A
 
 
 def play(environment: Environment, actor: Actor, seed: int, action_size: int, tick: Callable[[], None]) -> Episode:
-    """One episode from `seed`; calls `tick` after every decision."""
+    """One episode from `seed`; calls `tick` after every decision.
+
+    Raises `Diverged` for an action that is not finite.
+    """
 
     def steps() -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
         image, done = environment.reset(seed), False
         yield image, np.zeros(action_size, np.float32), 0.0
         while not done:
             action = actor(image)
+            if not math.isfinite(action.sum()):  # a simulator would say that its physics are at fault
+                raise Diverged(f"an action is {action[~np.isfinite(action)][0]}")
             image, reward, done = environment.step(action)
             tick()
             yield image, action, reward

@@ -21,6 +21,7 @@ from agent import checkpoints, files, seeds, tasks
 from agent.collector import Collector, Job
 from agent.config import INHERITED, Config
 from agent.device import tune
+from agent.divergence import Diverged
 from agent.dreamer import Dreamer
 from agent.environment import Environment
 from agent.patience import patiently
@@ -65,7 +66,7 @@ def train(
 ) -> str:
     """Train an agent in `folder`, from the start or from the checkpoint `resume`; returns "finished" or "stopped".
 
-    fork: the checkpoint is another run's.
+    fork: the checkpoint is another run's. Raises `Diverged`, which says what is not finite and when it was noticed.
     """
     tune(device)
     choose_by_trial(device, 1 + (config.overlap + 1 if config.overlap else 0))
@@ -73,12 +74,19 @@ def train(
     try:
         if resume:
             run.restore(resume, fork)
+        return _until_stopped(run)
+    except Diverged as error:
+        raise Diverged(f"{error} after {run.updates} updates, {run.env_steps} env steps") from error
+    finally:
+        run.close()
+
+
+def _until_stopped(run: Run) -> str:
+    try:
         run.algorithm_1()
     except Stop:
         run.save()
         return "stopped"
-    finally:
-        run.close()
     return "finished"
 
 
@@ -309,17 +317,16 @@ class Run:
         self.recorder.progress(self.env_steps + self.decisions * self.config.action_repeat, self.updates)
 
     def _means(self) -> dict[str, float]:
-        """Means of the metrics since the last episode; raises FloatingPointError for one that is not finite."""
+        """Means of the metrics since the last episode; raises `Diverged` for one that is not finite."""
         means = {name: float(total) / self.summed for name, total in self.sums.items()}
         if not all(map(math.isfinite, means.values())):  # the others where they would have been, after the next episode
             self._record(self.env_steps + self.config.episode_length, means)
         return means
 
     def _record(self, env_steps: int, values: Mapping[str, float]) -> None:
-        """Record metrics; then raises FloatingPointError for one that is not finite."""
+        """Record metrics; then raises `Diverged` for one that is not finite."""
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         if finite:
             self.recorder.scalars(env_steps, finite)
         for name in (name for name in values if name not in finite):
-            at = f"{self.updates} updates, {self.env_steps} env steps"
-            raise FloatingPointError(f"{name} is {values[name]} after {at}")
+            raise Diverged(f"{name} is {values[name]}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamctl.errors import BadInput
-from dreamctl.store import Run, Store, open_store
+from dreamctl.store import Run, Store, fields, open_store
 from dreamctl.store import where as narrow
 
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from agent.replay import Episode
     from dreamctl.results.claims import Verdict
 
-_COLUMNS = ("id", "name", "task", "method", "objective", "seed", "preset", "status", "steps", "env_steps", "updates")
-_MORE = ("score", "best_score", "work_seconds", "device", "host", "git_commit", "tags", "reason")
+_COLUMNS = ("id", "name", "task", "method", "objective", "seed", "preset", "status", "diverged")
+_MORE = (
+    *("steps", "env_steps", "updates", "score", "best_score", "work_seconds"),
+    *("device", "hardware", "host", "code", "git_commit", "tags", "reason"),
+)
 _TIMES = ("created_at", "started_at", "finished_at")
 
 
@@ -58,6 +61,7 @@ class Home:
     def runs(self, *where: str) -> DataFrame:
         """A row for each run, oldest first, with columns for its status, its score and every field of its config.
 
+        code: digests of what trained the run, joined by "+"; "unknown" where that is not on record.
         where: conditions such as "task=walker_walk" or "horizon=10,20"; runs must meet all of them. Times are in UTC.
         Raises `BadInput` for an unknown field.
         """
@@ -65,7 +69,7 @@ class Home:
 
         rows = []
         for run in self._runs(where):
-            own = {key: getattr(run, key) for key in (*_COLUMNS, *_MORE, *_TIMES)}
+            own = {key: fields.value(run, key) for key in (*_COLUMNS, *_MORE, *_TIMES)}
             own["parent"] = run.parent and run.parent["id"]
             rows.append(own | {key: value for key, value in run.config.items() if key not in own})
         if not rows:
@@ -122,23 +126,23 @@ class Home:
         """
         import pandas as pd
 
-        from dreamctl.results import cells, curves
+        from dreamctl.results import cells, curves, standing
 
         by, groups = _keys(by), dict[tuple[Any, ...], list[Run]]()
-        for run in sorted(self._unforked(where), key=lambda run: run.env_steps):
-            if run.score is not None:
+        for run in self._unforked(where):
+            if standing.counts(run):
                 groups.setdefault(tuple(_value(run, key) for key in by), []).append(run)
         if not groups:
             raise BadInput("none of these runs has been evaluated yet: wait for the first evaluation (dreamctl ls)")
         every = [run for runs in groups.values() for run in runs]
+        longest = max(run.steps for run in every)
         width, late = width or curves.bin_width(every), curves.tolerance(every)
         rows = []
         for values, runs in groups.items():
             if len(tasks := {run.task for run in runs}) > 1:
                 raise BadInput(f"one group has the tasks {', '.join(sorted(tasks))}: add 'task' to by")
             cells.must_agree(runs, "group")
-            seeds = {run.seed: run for run in runs}  # of two equal runs the longer
-            points = curves.evaluations(self._store, list(seeds.values()))
+            points = curves.evaluations(self._store, standing.of_each_seed(runs, longest))
             curve = curves.aggregate([own for own in points.values() if len(own[0])], width, late)
             rows += [(*values, *point) for point in zip(*(column.tolist() for column in curve), strict=True)]
         return pd.DataFrame(rows, columns=[*by, *curve._fields]).rename(columns={"steps": "env_steps"})
@@ -154,7 +158,7 @@ class Home:
         """A row for each group of runs, best first, with what `dreamctl compare` prints. Raises `BadInput`.
 
         Mean and difference are in returns, the IQM is in returns / 1000; intervals are pairs. Forks are left out.
-        within: config fields whose values weigh the same, as tasks do.
+        within: fields whose values weigh the same, as tasks do.
         """
         import pandas as pd
 
@@ -252,8 +256,5 @@ def _keys(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def _value(run: Run, key: str) -> Any:
     """The value of a field of a run or of its config. Raises `BadInput`."""
-    if key in _COLUMNS:
-        return getattr(run, key)
-    if key not in run.config:
-        raise BadInput(f"unknown field {key!r}: a config field, or {', '.join(_COLUMNS)}")
-    return run.config[key]
+    fields.check(key, (*_COLUMNS, "code", "hardware"), "unknown field")
+    return fields.value(run, key)

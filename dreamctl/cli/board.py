@@ -17,9 +17,10 @@ _FAILED = 5  # how many of the latest failed runs are shown
 
 
 def overview(store: Store, sweep: Sweep) -> dict[str, Any]:
-    """A sweep as JSON: its number of runs by status, details of the running and the failed ones, its questions."""
+    """A sweep as JSON: its runs by status, details of the running, the failed and the diverged ones, its questions."""
     totals = store.totals(sweep.id)
     _, begun, wanted = totals.get("queued", (0, 0, 0))
+    come, lost = totals.get("diverged", (0, 0, 0))[1:]
     running = store.members(sweep.id, status="running")
     failed = store.members(sweep.id, light=True, status="failed")
     paces = [pace(store, run) for run in running]
@@ -28,13 +29,12 @@ def overview(store: Store, sweep: Sweep) -> dict[str, Any]:
         "paused": sweep.paused,
         "stopped": sweep.stopped,
         "runs": sum(runs for runs, _, _ in totals.values()),
-        "counts": {status: totals.get(status, (0, 0, 0))[0] for status in STATUSES},
+        "counts": {status: totals.get(status, (0, 0, 0))[0] for status in (*STATUSES, "diverged")},
         "env_steps": sum(done for _, done, _ in totals.values()),
-        "steps": sum(steps for _, _, steps in totals.values()),
+        "steps": sum(steps for _, _, steps in totals.values()) - (lost - come),  # what diverged has no more to do
         "eta": sweep_left(wanted - begun, paces),
         "running": [_row(run, of_run) for run, of_run in zip(running, paces, strict=True)],
-        "failed": [{"name": run.name, "id": run.id, "reason": run.reason} for run in failed],
-        "diverged": sum(run.diverged for run in failed),
+        "failed": [{"name": run.name, "id": run.id, "status": run.standing, "reason": run.reason} for run in failed],
         "questions": looks.state(store, sweep),
     }
 
@@ -95,5 +95,5 @@ def table(state: dict[str, Any]) -> "Group":
             left = duration(row["eta"]) if row["eta"] is not None else "-"
             grid.add_row(row["name"], row["device"], done, speed(row["rate"]), left, number(row["score"]))
         parts.append(grid)
-    parts += [Text(f"{row['name']} failed: {row['reason'] or ''}") for row in state["failed"][-_FAILED:]]
+    parts += [Text(f"{row['name']} {row['status']}: {row['reason'] or ''}") for row in state["failed"][-_FAILED:]]
     return Group(*parts)

@@ -1,5 +1,6 @@
 """dreamctl compare: whether a difference between groups of runs is real."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,13 +28,14 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="KEY",
-            help="Group by this config field, preset or name; repeat for several [default: method, objective].",
+            help="Group by this config field, preset, name, code or hardware; repeat for several "
+            "[default: method, objective].",
         ),
     ] = None,
     within: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY", help="Let the values of this config field weigh the same, as tasks do; repeat for several."
+            metavar="KEY", help="Let the values of this field weigh the same, as tasks do; repeat for several."
         ),
     ] = None,
     task: Annotated[
@@ -55,6 +57,10 @@ def compare(
     reach: Annotated[
         float | None, typer.Option(metavar="SCORE", help="Also show the steps and hours to reach this score.")
     ] = None,
+    plan: Annotated[
+        float | None,
+        typer.Option(metavar="DIFFERENCE", help="Also say how many seeds would tell a difference of so many points."),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="STEM", help="Draw intervals and profiles as STEM.png, .pdf and .csv.")
@@ -65,7 +71,7 @@ def compare(
 ) -> None:
     """Compare groups of runs: IQM, probability of improvement, tests."""
     from dreamctl.errors import BadInput
-    from dreamctl.results import comparison, reaching, selection
+    from dreamctl.results import comparison, planning, reaching, selection
     from dreamctl.results.cells import Choice
     from dreamctl.store import open_store
 
@@ -77,12 +83,15 @@ def compare(
     choice = Choice(preset=preset, tasks=tuple(task) if task else None, sweep=sweep, where=tuple(where or ()))
     runs = selection.select(store, run or [], choice, mixed="preset" in keys)
     found = comparison.compare(store, runs, keys, at, against, complete, tuple(within or ()))
-    for note in _remarks(runs, found, at):
+    wanted = planning.compared(found, plan) if plan is not None else []
+    for note in _remarks(runs, found, at, keys):
         typer.echo(f"note: {note}", err=True)
     rows = [_row(group) for group in found.groups]
     if reach is not None:
         for row, group in zip(rows, found.groups, strict=True):
             row["reach"] = [one._asdict() for one in reaching.groups(store, group.finals, reach, at)]
+    for row, needed in zip(rows, wanted, strict=False):
+        row["plan"] = None if row["reference"] else {"difference": plan, "seeds": needed}
     if csv is not None:
         _write(csv, found)
     if stem is not None:
@@ -96,13 +105,17 @@ def compare(
         _print(found, rows)
         if reach is not None:
             _print_reach(rows, reach)
+        if plan is not None:
+            _print_plan(found, rows, plan)
 
 
-def _remarks(runs: "list[Run]", found: "Comparison", at: int | None) -> list[str]:
+def _remarks(runs: "list[Run]", found: "Comparison", at: int | None, by: "Sequence[str]") -> list[str]:
     """Notes on what limits the comparison."""
-    from dreamctl.results import selection
+    from dreamctl.results import grouping, standing
+    from dreamctl.results.cells import alike
 
-    notes = selection.waiting(runs)
+    notes = standing.remarks(runs) + list(found.again)
+    notes += grouping.mixed(alike((run for group in found.groups for run in group.runs), (*by, *found.within)))
     if found.behind:
         names = ", ".join(run.name for run in found.behind[:5])
         more = f" and {len(found.behind) - 5} more" if len(found.behind) > 5 else ""
@@ -235,6 +248,24 @@ def _print_reach(rows: list[dict[str, Any]], score: float) -> None:
             table.add_row(row["group"] or "all", one["task"], f"{one['reached']} of {one['runs']}", far, hours)
     out.print(f"\nmedian environment steps and hours at work to a score of {score:g}, if more than half reach it")
     out.print(table)
+
+
+def _print_plan(found: "Comparison", rows: list[dict[str, Any]], difference: float) -> None:
+    """Print how many seeds would tell a difference: a line for each group but the reference."""
+    from dreamctl.results.planning import MOST, POWER
+
+    out = console()
+    reference = next(row for row in rows if row["reference"])
+    corrected = f", corrected for {found.tests} differences" if found.tests > 1 else ""
+    out.print(f"\nto tell a difference of {difference:g} points with a chance of {100 * POWER:.0f} %{corrected}")
+    for row in (row for row in rows if row is not reference):
+        seeds = row["plan"]["seeds"]
+        if seeds is None:
+            single = any(all(len(own) < 2 for own in side["scores"].values()) for side in (row, reference))
+            seeds = "unknown, as single seeds show no spread:" if single else f"more than {MOST:,}"
+        here = min(row["seeds"], reference["seeds"])
+        out.print(f"{row['group']} and {reference['group']}: {seeds} seeds per {_cells(found)[:-1]}, at hand: {here}")
+    out.print("decide on the number before you train more, and compare once; a sweep with questions may look earlier")
 
 
 def _corrected(found: "Comparison") -> str:

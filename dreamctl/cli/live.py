@@ -73,7 +73,7 @@ def conclude(store: Store, run: Run, mirror: subprocess.Popen[bytes] | None, hom
     table = Table.grid(padding=(0, 2))
     rows = {
         "run": f"{run.name} ({run.id})",
-        "status": run.status,
+        "status": run.standing,
         "env steps": f"{progress(run.env_steps, run.steps)} in {duration(run.work_seconds)} ({run.updates:,} updates)",
         "score": f"{number(run.score)} (best {number(run.best_score)}, {counted(len(evaluations), 'evaluation')})",
         "files": str(store.folder(run.id)),

@@ -60,22 +60,22 @@ def ls(
     from agent.config import METHODS, nearest
     from agent.tasks import known_as
     from dreamctl.errors import BadInput
-    from dreamctl.store import listing, open_store
+    from dreamctl.store import fields, listing, open_store
     from dreamctl.store import where as narrow
     from dreamctl.store.models import STATUSES
 
     for what, value, known in (("status", status, STATUSES), ("method", method, METHODS)):
         if value is not None and value not in known:
             raise BadInput(f"unknown {what} {value!r}{nearest(value, known)}: one of {', '.join(known)}")
-    fields = listed(columns) or ()
-    listing.check(fields, "--columns")
+    shown = listed(columns) or ()
+    listing.check(shown, "--columns")
     store = open_store(reading(home, recorded), create=False)
     wanted = {"status": status, "task": task and known_as(task), "method": method}
     given = {key: value for key, value in wanted.items() if value is not None}
     conditions = narrow.parse(where or ())
     members = {run.id for run in store.members(store.find_sweep(sweep).id)} if sweep else None
     chosen = bool(tag or sweep or conditions or sort)
-    config = listing.needs_config((*fields, (sort or "id").removeprefix("-")))
+    config = listing.needs_config((*shown, (sort or "id").removeprefix("-")))
     if chosen:  # find the ids that match, then load the rows to show
         rows = store.rows({"id", "tags"} | narrow.columns(conditions), **given)
         ids = [row.id for row in narrow.fit(rows, conditions) if tag is None or tag in row.tags]
@@ -86,7 +86,7 @@ def ls(
         runs = store.runs(light=not config, newest=None if json else limit, **given)
     runs = listing.arranged(store.refreshed(runs), sort)
     if json:
-        print_json([{field: listing.value(run, field) for field in fields or listing.FIELDS} for run in runs])
+        print_json([{field: fields.value(run, field) for field in shown or fields.OWN} for run in runs])
         return
     if not runs:
         if task is not None:
@@ -97,7 +97,7 @@ def ls(
         return
     if count > limit:
         say(f"{counted(count - limit, 'more run' if sort else 'older run')} not shown (--limit)")
-    (_fields if fields else _table)(runs[-limit:], fields)
+    (_fields if shown else _table)(runs[-limit:], shown)
 
 
 def _table(runs: list[Any], _: tuple[str, ...]) -> None:
@@ -113,7 +113,7 @@ def _table(runs: list[Any], _: tuple[str, ...]) -> None:
         {
             "ID": run.id,
             "SEED": str(run.seed),
-            "STATUS": run.status,
+            "STATUS": run.standing,
             "ENV STEPS": progress(run.env_steps, run.steps),
             "SCORE": number(run.score),
             "TIME": "-" if run.started_at is None else duration(run.work_seconds),
@@ -131,17 +131,17 @@ def _table(runs: list[Any], _: tuple[str, ...]) -> None:
     out.print(table)
 
 
-def _fields(runs: list[Any], fields: tuple[str, ...]) -> None:
+def _fields(runs: list[Any], shown: tuple[str, ...]) -> None:
     from rich.table import Table
 
-    from dreamctl.store.listing import value
+    from dreamctl.store.fields import value
 
     table = Table(box=None, pad_edge=False)
-    for field in fields:
+    for field in shown:
         numbers = all(isinstance(value(run, field), int | float | None) for run in runs)
         table.add_column(field, overflow="fold", justify="right" if numbers else "left")
     for run in runs:
-        table.add_row(*(_text(field, value(run, field)) for field in fields))
+        table.add_row(*(_text(field, value(run, field)) for field in shown))
     console().print(table)
 
 
@@ -158,6 +158,6 @@ def _text(field: str, value: Any) -> str:
 
 def summary(run: Any) -> dict[str, Any]:
     """A run as `ls --json` prints it."""
-    from dreamctl.store.listing import FIELDS
+    from dreamctl.store.fields import OWN, value
 
-    return {field: getattr(run, field) for field in FIELDS}
+    return {field: value(run, field) for field in OWN}

@@ -41,15 +41,15 @@ def curves(asked: Asked, run: Runs = None, by: By = None) -> dict[str, Any]:
     runs = selection.select(asked.store, run or [], asked.choice)
     stem = asked.folder / "curves"
     paths = figure.draw(asked.store, runs, stem, tuple(by) if by else None, asked.choice, asked.formats)
-    return asked.report("curves", paths, selection.remarks(runs, asked.choice))
+    return asked.report("curves", paths, selection.remarks(runs, asked.choice, by or ()))
 
 
 @app.command()
 @drawing("width", "published", "show_seeds", "version", "over")
 def final(
     asked: Asked,
-    x: Annotated[str, typer.Option(metavar="KEY", help="The config field on the x-axis.")],
-    by: Annotated[str, typer.Option(metavar="KEY", help="A line for each value of this config field.")] = "method",
+    x: Annotated[str, typer.Option(metavar="KEY", help="The field on the x-axis.")],
+    by: Annotated[str, typer.Option(metavar="KEY", help="A line for each value of this field.")] = "method",
 ) -> dict[str, Any]:
     """Final score over any config field, a panel per task."""
     from dreamctl.results import selection
@@ -58,7 +58,7 @@ def final(
     runs = selection.select(asked.store, [], asked.choice)
     stem = asked.folder / f"final_{x}"
     paths = figure.draw(asked.store, runs, x, by, asked.choice, stem, asked.formats)
-    return asked.report("final", paths, selection.remarks(runs, asked.choice))
+    return asked.report("final", paths, selection.remarks(runs, asked.choice, (x, by)))
 
 
 @app.command()
@@ -71,7 +71,7 @@ def efficiency(asked: Asked, run: Runs = None, by: By = None) -> dict[str, Any]:
     runs = selection.select(asked.store, run or [], asked.choice)
     stem = asked.folder / "efficiency"
     paths, notes = figure.draw(asked.store, runs, stem, tuple(by) if by else None, asked.choice, asked.formats)
-    return asked.report("efficiency", paths, [*selection.remarks(runs, asked.choice), *notes])
+    return asked.report("efficiency", paths, [*selection.remarks(runs, asked.choice, by or ()), *notes])
 
 
 _OF_RUNS = ("preset", "tasks", "methods", "seeds", "sweep", "until", "width", "published", "show_seeds", "where")

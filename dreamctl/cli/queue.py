@@ -110,7 +110,7 @@ def _pause(sweep: str, paused: bool, json: bool, home: Path | None) -> None:
 
 
 def retry(what: Several = None, where: Where = None, json: Json = False, home: Home = None) -> None:
-    """Put failed and stopped runs back in the queue."""
+    """Put failed and stopped runs back in the queue; those that have diverged only when they are named."""
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
     from dreamctl.store.choose import choose
@@ -121,6 +121,19 @@ def retry(what: Several = None, where: Where = None, json: Json = False, home: H
     waiting = [run for run in runs if run.status in ("failed", "stopped")]
     if not waiting:
         raise BadInput(f"no run of {' '.join([*(what or ()), *(where or ())])} has failed or been stopped")
+    lost = [run for run in waiting if run.standing == "diverged"]
+    sweeps = {name for sweep in store.sweeps() for name in (sweep.name, sweep.id)}
+    single = [reference for reference in what or () if reference not in sweeps]
+    named = {run.id for run in choose(store, single, where or ())[0]} if single else set()
+    waiting = [run for run in waiting if run.standing != "diverged" or run.id in named]
+    if not waiting:
+        raise BadInput(
+            f"{counted(len(lost), 'run')} diverged, which is an outcome: name those to train again, "
+            f"dreamctl retry {lost[0].name}{home_option(home)}"
+        )
+    for run in lost:
+        if run.id in named:
+            say(f"{run.name} had diverged: its outcome is forgotten (on the CPU, the same code diverges again)")
     of = {run.name: store.sweeps_of(run.id) for run in waiting}
     alone = [name for name, sweeps in of.items() if not sweeps]
     if alone:

@@ -117,5 +117,6 @@ def run(
     news.tell(notify, news.ended(record))
     if record.status in ("failed", "queued"):  # queued: its worker died, and its sweep will retry it
         log = store.folder(record.id) / "log.txt"
+        word = "diverged" if record.diverged else "failed"
         again = ", and is back in the queue of its sweep" if record.status == "queued" else ""
-        raise RunFailed(f"run {record.name} failed: {record.reason}{again}" + ("" if inline else f" (log: {log})"))
+        raise RunFailed(f"run {record.name} {word}: {record.reason}{again}" + ("" if inline else f" (log: {log})"))

@@ -36,7 +36,7 @@ def show(
     """Show one run: status, curve, settings, metrics, what to do next."""
     from dreamctl.errors import BadInput
     from dreamctl.jobs.spec import as_yaml
-    from dreamctl.store import open_store
+    from dreamctl.store import code, open_store
     from dreamctl.store.pages import from_preset
 
     if config and json:
@@ -48,6 +48,7 @@ def show(
         return
     scalars, evaluations = store.last_scalars(record.id), store.evaluations(record.id)
     checkpoints, artifacts = store.checkpoints(record.id), store.artifacts(record.id)
+    attempts = store.attempts(record.id)
     if json:
         print_json(
             summary(record)
@@ -55,6 +56,7 @@ def show(
                 "config": record.config,
                 "parent": record.parent,
                 "packages": record.packages,
+                "attempts": [_fields(a, _OF_ATTEMPT) for a in attempts],
                 "folder": str(store.folder(record.id)),
                 "scalars": {name: {"step": p.step, "value": p.value} for name, p in scalars.items()},
                 "evaluations": [
@@ -66,7 +68,8 @@ def show(
         )
         return
     job = f" (job {record.job})" if record.job else ""
-    commit = f"{(record.git_commit or 'no git')[:10]}{' + changes' if record.git_dirty else ''}"
+    trained = code.of(record)
+    codes = trained.split("+") if trained else []
     _table(
         "",
         {
@@ -74,19 +77,32 @@ def show(
             "task": f"{record.task}, {record.method}, {record.objective}, seed {record.seed}",
             "preset": ", ".join((record.preset, *(f"{key}={value}" for key, value in from_preset(record).items()))),
             "fork of": _origin(record.parent),
-            "status": record.status + (f": {record.reason}" if record.reason else ""),
+            "status": record.standing + (f": {record.reason}" if record.reason else ""),
             "env steps": f"{progress(record.env_steps, record.steps)}, {record.updates:,} updates",
             "score": f"{number(record.score)} (best {number(record.best_score)})",
+            "counts": _counts(record),
             "curve": _curve(evaluations),
             "time": f"{duration(record.work_seconds)} at work on {record.device} of {record.host}{job}"
             if record.started_at
             else "not started",
-            "created": f"{ago(record.created_at)}, code {commit}",
+            "created": ago(record.created_at),
+            "hardware": record.hardware or "",
+            "code": f"{code.short(trained) if trained else 'not trained yet'}, {_commit(record)}"
+            + (f": {len(codes)} codes have trained it" if len(codes) > 1 else ""),
             "tags": ", ".join(record.tags),
             "note": record.note or "",
             "files": str(store.folder(record.id)),
         },
     )
+    if len(attempts) > 1:
+        _table(
+            "attempts",
+            {
+                f"{a.number}": f"from {a.env_steps:,} env steps, code {code.short(a.code)}, {_commit(a)}, "
+                f"{a.hardware or a.device} of {a.host}"
+                for a in attempts[-8:]
+            },
+        )
     if evaluations:
         _table(
             "evaluations",
@@ -106,6 +122,15 @@ def show(
         typer.echo(f"{command.format(record.name)}{where}")
 
 
+def _counts(run: Any) -> str:
+    """What a run that has diverged counts with; empty for other runs."""
+    if run.standing != "diverged":
+        return ""
+    from dreamctl.results.standing import NOTHING
+
+    return f"with {number(NOTHING)}, as it has no evaluation" if run.score is None else "with its last evaluation"
+
+
 _NEXT = {  # commands to suggest, by status
     "queued": ("dreamctl status", "dreamctl run --resume {}"),
     "running": ("dreamctl logs {} -f", "dreamctl stop {}"),
@@ -113,6 +138,16 @@ _NEXT = {  # commands to suggest, by status
     "failed": ("dreamctl logs {}", "dreamctl run --resume {}"),
     "stopped": ("dreamctl run --resume {}", "dreamctl logs {}"),
 }
+
+
+_OF_ATTEMPT = "number started_at env_steps code device hardware host job git_commit git_branch git_dirty packages"
+
+
+def _commit(there: Any) -> str:
+    """The commit of a run or an attempt."""
+    if there.git_commit is None:
+        return "no git"
+    return f"commit {there.git_commit[:10]}{' + changes' if there.git_dirty else ''}"
 
 
 def _curve(evaluations: Sequence[Any]) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dreamctl.jobs.news import Answers, Failures
     from dreamctl.jobs.scheduler import Proceed, Scheduler
     from dreamctl.jobs.spec import RunSpec
+    from dreamctl.jobs.sweeps import Plan
+    from dreamctl.results.planning import Forecast
     from dreamctl.store import Run, Store
     from dreamctl.store.models import Sweep as Record
 
@@ -79,6 +81,9 @@ def sweep(
         int, typer.Option(min=1, metavar="N", help="Workers that a run may lose before it fails.")
     ] = 3,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry failed runs, too.")] = False,
+    same_code: Annotated[
+        bool, typer.Option("--same-code", help="Train stored runs of other code anew, beside them.")
+    ] = False,
     executor: Annotated[str | None, typer.Option(help="Where jobs run: local, slurm or ray [default: local].")] = None,
     resource: Annotated[
         list[str] | None,
@@ -112,7 +117,7 @@ def sweep(
     if plan.unasked:
         say(f"not asked, as these cells cannot answer it: {', '.join(plan.unasked)}")
     if dry_run:
-        _dry_run(known, plan.name, cells, json)
+        _dry_run(known, plan, cells, same_code, json)
         return
     news.check(notify)
     executor = settings.get("executor", executor)
@@ -128,7 +133,9 @@ def sweep(
         if not room:
             raise BadInput("no slot to train in: give --cpu-slots 1 or more")
     store = open_store(home)
-    record = scheduler.enroll(store, plan.name, cells, plan.to_dict(), max_attempts, retry_failed)
+    if other := launch.other_code(store, cells, same_code):
+        say(other)
+    record = scheduler.enroll(store, plan.name, cells, plan.to_dict(), max_attempts, retry_failed, same_code)
     if detach:
         log = launch.spawn_again(store, [argument for argument in sys.argv[1:] if argument != "--detach"], plan.name)
         say(f"sweep {plan.name} continues in the background (log: {log})")
@@ -151,7 +158,7 @@ def sweep(
         _watch(cluster.Cluster(store, record, engine, proceed), failures, notify)
     else:
         _watch(scheduler.Scheduler(store, record, room, proceed), failures, notify)
-    state = board.overview(store, record)
+    state, again = board.overview(store, record), " --same-code" if same_code else ""
     if json:
         print_json(state)
     else:
@@ -159,14 +166,14 @@ def sweep(
         for asked in state["questions"]:
             typer.echo(board.question(asked))
     if any(state["counts"][status] for status in ("queued", "stopped", "running")):
-        say(f"continue with: dreamctl sweep {record.name}{home_option(home)}")
+        say(f"continue with: dreamctl sweep {record.name}{again}{home_option(home)}")
     news.tell(notify, f"sweep {board.line(state)}")
-    failed = state["counts"]["failed"] - (state["diverged"] if plan.questions else 0)  # those are outcomes
+    failed = state["counts"]["failed"]
     if failed:
-        again = f"dreamctl sweep {plan.name} --retry-failed{home_option(home)}"
+        retry = f"dreamctl sweep {plan.name} --retry-failed{again}{home_option(home)}"
         waits = ", and its questions wait for them" if any(asked["waits_for"] for asked in state["questions"]) else ""
         raise RunFailed(
-            f"{counted(failed, 'run')} of sweep {plan.name} failed{waits}: dreamctl status {plan.name}, then {again}"
+            f"{counted(failed, 'run')} of sweep {plan.name} failed{waits}: dreamctl status {plan.name}, then {retry}"
         )
 
 
@@ -191,15 +198,17 @@ def _proceed(store: "Store", record: "Record", answers: "Answers", notify: str |
     return proceed
 
 
-def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> None:
+def _dry_run(store: "Store", plan: "Plan", cells: "list[RunSpec]", same_code: bool, json: bool) -> None:
     from collections import Counter
 
     from dreamctl.jobs.estimate import estimate
-    from dreamctl.jobs.launch import existing
+    from dreamctl.jobs.launch import existing, other_code
 
-    runs = [existing(store, cell) for cell in cells]
+    runs = [existing(store, cell, same_code) for cell in cells]
+    expected = _expected(store, plan) if plan.questions else []
     if json:
-        print_json([_cell(cell, run) for cell, run in zip(cells, runs, strict=True)])
+        listed = [_cell(cell, run) for cell, run in zip(cells, runs, strict=True)]
+        print_json({"runs": listed, "questions": [one.to_dict() for one in expected]} if plan.questions else listed)
         return
     from rich.table import Table
 
@@ -216,12 +225,18 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> 
         groups.setdefault((cell.task, *(getattr(cell.config, key) for key in varied)), []).append((cell, run))
     for key, members in groups.items():
         seeds = ",".join(str(cell.seed) for cell, _ in members)
-        stored = Counter(run.status for _, run in members if run)
+        stored = Counter(run.standing for _, run in members if run)
         table.add_row(*map(str, key), seeds, ", ".join(f"{n} {status}" for status, n in stored.items()) or "-")
     out.print(table)
-    stored = Counter(run.status if run else "missing" for run in runs)
-    out.print(f"\nsweep {title}: {len(cells)} runs: " + ", ".join(f"{n} {status}" for status, n in stored.items()))
-    todo = [cell for cell, run in zip(cells, runs, strict=True) if run is None or run.status != "finished"]
+    stored = Counter(run.standing if run else "missing" for run in runs)
+    out.print(f"\nsweep {plan.name}: {len(cells)} runs: " + ", ".join(f"{n} {status}" for status, n in stored.items()))
+    if other := other_code(store, cells, same_code):
+        out.print(other)
+    todo = [
+        cell
+        for cell, run in zip(cells, runs, strict=True)
+        if run is None or run.standing not in ("finished", "diverged")
+    ]
     cost = estimate(store, todo)
     hours = "time unknown" if cost.device_hours is None else f"{cost.device_hours:.1f} hours on one slot"
     disk = "unknown" if cost.disk is None else f"{cost.disk / 2**30:.1f} GiB"
@@ -229,9 +244,59 @@ def _dry_run(store: "Store", title: str, cells: "list[RunSpec]", json: bool) -> 
         f"to do: {len(todo)} runs, {hours}, disk {disk}, replay memory up to {cost.memory / 2**30:.1f} GiB per run"
     )
     out.print(f"measured on: {cost.source}" if todo else "nothing to do")
+    if plan.looks:
+        most = len(plan.points()) * plan.looks[-1]
+        looks = ", ".join(map(str, plan.looks))
+        out.print(
+            f"that is the first look, at {plan.looks[0]} seeds; with all looks ({looks}) it is {most:,} runs at most"
+        )
+    if plan.questions:
+        _print_expected(expected)
+
+
+def _expected(store: "Store", plan: "Plan") -> "list[Forecast]":
+    """What each question is expected to take, its hours from the rates of stored runs."""
+    from dreamctl.jobs.estimate import estimate
+    from dreamctl.results import planning
+
+    return planning.forecast(store, plan, lambda cells: estimate(store, cells).device_hours)
+
+
+def _print_expected(found: "list[Forecast]") -> None:
+    """Print what each question takes if the truth is no difference, its margin, or twice that."""
+    from rich.table import Table
+
+    out = console()
+    out.print("\nwhat the questions are expected to take, and at most, for a true difference:")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("QUESTION", "DIFFERENCE", "ANSWERED", "SEEDS", "RUNS", "HOURS"):
+        table.add_column(heading, justify="left" if heading == "QUESTION" else "right", overflow="fold")
+    for one in found:
+        for index, row in enumerate(one.expected):
+            hours = "-" if row.hours is None else f"{row.hours:.3g} of {one.most_hours:.3g}"
+            table.add_row(
+                "" if index else one.question,
+                f"{row.difference:g}",
+                f"{100 * row.answered:.0f} %",
+                f"{row.seeds:.1f} of {one.most_seeds}",
+                f"{row.runs:.0f} of {one.most_runs:,}",
+                hours,
+            )
+        if one.unplanned:
+            hours = "-" if one.most_hours is None else f"{one.most_hours:.3g}"
+            table.add_row(one.question, "-", "-", f"{one.most_seeds}", f"{one.most_runs:,}", hours)
+    out.print(table)
+    for one in found:
+        if one.unplanned:
+            out.print(f"{one.question}: not planned, {one.unplanned}")
+        else:
+            margin = f"; it has no margin, so {one.margin:g} points stand for one" if one.assumed else ""
+            out.print(f"{one.question}: {one.spread}{margin}")
 
 
 def _cell(cell: "RunSpec", run: Any) -> dict[str, Any]:
+    from dreamctl.store import code
+
     config = cell.config
     return {
         "task": cell.task,
@@ -245,6 +310,7 @@ def _cell(cell: "RunSpec", run: Any) -> dict[str, Any]:
         "digest": cell.digest,
         "run": run.id if run else None,
         "status": run.status if run else None,
+        "code": code.of(run) if run else None,
     }
 
 
@@ -308,7 +374,7 @@ def _lines(scheduler: "Scheduler | Cluster") -> Generator[None, None, None]:
         for run in changed:
             where = f" in job {run.job}" if run.job and run.status == "running" else ""
             score = f", score {run.score:.1f}" if run.score is not None else ""
-            status = "queued again" if run.status == "queued" else run.status
+            status = "queued again" if run.status == "queued" else run.standing
             say(f"{run.name}: {status}{where}" + (f": {run.reason}" if run.reason else score))
             seen[run.id] = f"{run.status} {run.attempt}"
         yield

@@ -13,14 +13,14 @@ from dreamctl.store import Checkpoint, Run, Store
 from dreamctl.store.database import may_recover
 
 
-def newest_first(store: Store, run: Run) -> Iterator[tuple[Path, bool]]:
-    """The checkpoints of a run, newest first, and whether each file is as it was written.
+def newest_first(store: Store, run: Run) -> Iterator[tuple[Path, int, bool]]:
+    """The checkpoints of a run, newest first: file, environment steps, whether the file is as it was written.
 
     A disk that does not answer is waited for, then `OSError`.
     """
     for checkpoint in reversed(patiently(lambda: store.checkpoints(run.id), may_recover)):
         path = patiently(partial(store.file, run.id, checkpoint.path), may_recover)
-        yield path, patiently(partial(_has, path, checkpoint.sha256))
+        yield path, checkpoint.env_steps, patiently(partial(_has, path, checkpoint.sha256))
 
 
 def _has(path: Path, digest: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -10,12 +9,12 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from agent import tasks
 from dreamctl.errors import BadInput
 from dreamctl.jobs import forking
 from dreamctl.jobs.files import sha256
 from dreamctl.jobs.spec import RunSpec, with_steps
-from dreamctl.store import Run, Store, tracking
+from dreamctl.store import Run, Store, code, tracking
+from dreamctl.wording import counted
 
 # By default glibc returns the memory of large tensors to the kernel, which zeroes it page by page for the next update.
 # Workers keep it, in huge pages: an update takes 0.75 of the time at the paper's size, 0.92 at `small`
@@ -25,6 +24,8 @@ MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
+
+_LISTED = 3  # codes that are told
 
 
 def submit(store: Store, spec: RunSpec) -> Run:
@@ -51,29 +52,48 @@ def submit(store: Store, spec: RunSpec) -> Run:
     return run
 
 
-def runs_of(store: Store, cells: Iterable[RunSpec]) -> list[Run]:
+def runs_of(store: Store, cells: Iterable[RunSpec], same_code: bool = False) -> list[Run]:
     """The runs of cells: stored ones, and new ones where there is none. Processes that do this at once need `alone`."""
-    return [existing(store, cell) or submit(store, cell) for cell in cells]
+    return [existing(store, cell, same_code) or submit(store, cell) for cell in cells]
 
 
-def existing(store: Store, cell: RunSpec) -> Run | None:
-    """The stored run of a cell, None without any; of several the one that is furthest."""
-    place = ("finished", "running", "queued", "stopped", "failed")
-    twins = store.runs(digest=cell.digest)
-    return min(twins, key=lambda run: (place.index(run.status), -run.env_steps), default=None)
+def existing(store: Store, cell: RunSpec, same_code: bool = False) -> Run | None:
+    """The stored run of a cell, None without any; of several the one that is furthest, of this code if it can be.
+
+    same_code: runs of other code do not count. One that has not trained yet is of this code: this will train it.
+    """
+    place = ("finished", "diverged", "running", "queued", "stopped", "failed")
+    twins = [run for run in store.runs(digest=cell.digest) if not (same_code and _foreign(run))]
+    return min(twins, key=lambda run: (place.index(run.standing), _foreign(run), -run.env_steps), default=None)
+
+
+def other_code(store: Store, cells: Sequence[RunSpec], same_code: bool = False) -> str | None:
+    """What to say of the stored runs of these cells that other code has trained; None if there is none.
+
+    same_code: whether they will be trained anew; those that have been are not told again.
+    """
+    found = [run for cell in cells if (run := existing(store, cell)) and _foreign(run)]
+    if same_code:
+        found = [run for run in found if all(map(_foreign, store.runs(digest=run.digest)))]
+    if not found:
+        return None
+    codes = code.parts(code.short(code.of(run) or "") for run in found)
+    more = f" and {len(codes) - _LISTED} more" if len(codes) > _LISTED else ""
+    what = (
+        f"{len(found)} of {counted(len(cells), 'run')} were trained by other code ({', '.join(codes[:_LISTED])}{more})"
+    )
+    return f"{what}: {'trained anew' if same_code else 'used; --same-code trains them anew'}"
+
+
+def _foreign(run: Run) -> bool:
+    """Whether other code than this has trained a run, alone or with this."""
+    return code.of(run) not in (None, code.digest(run.task))
 
 
 def sources(task: str) -> dict[str, str]:
     """The code of a custom environment as {module: "sha256 ..."}; empty for tasks of the control suite."""
-    module = tasks.get(task).factory.partition(":")[0]
-    if not module:
-        return {}
-    if os.getcwd() not in sys.path:  # as for a worker
-        sys.path.append(os.getcwd())
-    found = importlib.util.find_spec(module)
-    if found is None or not found.origin or not Path(found.origin).is_file():
-        return {}
-    return {module: f"sha256 {sha256(Path(found.origin))}"}
+    found = code.environment(task)
+    return {found[0]: f"sha256 {sha256(found[1])}"} if found else {}
 
 
 def resume(store: Store, reference: str, settings: Sequence[str]) -> Run:

@@ -18,7 +18,7 @@ from dreamctl.jobs import launch
 from dreamctl.jobs.questions import contrasts
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
-from dreamctl.store import Run, Store
+from dreamctl.store import Run, Store, code
 from dreamctl.store.models import Look, Registration, Sweep
 from dreamctl.wording import counted
 
@@ -154,7 +154,7 @@ def proceed(store: Store, sweep: Sweep, judge: Judge) -> bool:
 
 def hinders(run: Run) -> bool:
     """Whether a run holds its look up: it has ended without an outcome. One that diverged has one."""
-    return run.status == "stopped" or run.status == "failed" and not run.diverged
+    return run.standing in ("stopped", "failed")
 
 
 def hindrance(runs: Sequence[Run]) -> str | None:
@@ -214,7 +214,8 @@ def estimate(row: Answer) -> str:
 def _register(store: Store, sweep: Sweep) -> Registration:
     outline = _outline(sweep.name, json.dumps(sweep.spec))
     every = [outline.digest(key, seed) for key in outline.specs for seed in range(len(outline.plan.seeds))]
-    return store.register(sweep.id, sweep.spec, every)
+    first = next(iter(outline.specs.values()))
+    return store.register(sweep.id, sweep.spec, every, code.digest(first.task))
 
 
 def _members(store: Store, sweep: Sweep, progress: Progress) -> list[Run]:
@@ -223,7 +224,7 @@ def _members(store: Store, sweep: Sweep, progress: Progress) -> list[Run]:
     if {run.digest for run in members} == set(progress.digests()):
         return members
     known = {run.id for run in members}
-    runs = launch.runs_of(store, progress.cells())
+    runs = launch.runs_of(store, progress.cells(), bool(sweep.spec.get("same_code")))
     store.requeue([run.id for run in runs if run.status == "stopped" and run.id not in known])  # stopped elsewhere
     store.enroll(sweep.id, [run.id for run in runs])
     return store.members(sweep.id)

@@ -36,7 +36,7 @@ def tell(command: str | None, message: str) -> None:
 def ended(run: Run) -> str:
     """How a run has ended, in a line."""
     score = "" if run.score is None else f", score {run.score:.1f}"
-    return f"run {run.name} {run.status}" + (f": {run.reason}" if run.reason else score)
+    return f"run {run.name} {run.standing}" + (f": {run.reason}" if run.reason else score)
 
 
 class Failures:

@@ -57,22 +57,23 @@ def enroll(
     plan: Mapping[str, Any],
     max_attempts: int,
     retry_failed: bool = False,
+    same_code: bool = False,
 ) -> Sweep:
-    """Store a sweep, create the runs that its cells lack, and queue stopped ones (`retry_failed`: also failed ones).
+    """Store a sweep, create the runs that its cells lack, and queue stopped ones (`retry_failed`: also failed ones,
+    but not those that have diverged: that is their outcome).
 
     plan: what the cells were made from, as JSON. If it has questions they are registered first, and the runs are those
-    that its looks want by now (`jobs.looks`), whatever `cells` are; runs that diverged are outcomes, not retried.
+    that its looks want by now (`jobs.looks`), whatever `cells` are. same_code: see `launch.existing`.
     """
     store.reap(wait=True)
     with store.alone():  # or two that start together would both create a cell's run
-        sweep = store.open_sweep(name, plan, max_attempts)
+        sweep = store.open_sweep(name, {**plan, "same_code": True} if same_code else plan, max_attempts)
         if plan.get("questions"):
             cells = looks.begin(store, sweep)
-        runs = launch.runs_of(store, cells)
+        runs = launch.runs_of(store, cells, same_code)
         store.enroll(sweep.id, [run.id for run in runs])
         again = ("stopped", "failed") if retry_failed else ("stopped",)
-        outcomes = {run.id for run in runs if run.diverged and plan.get("questions")}
-        store.requeue([run.id for run in runs if run.status in again and run.id not in outcomes])
+        store.requeue([run.id for run in runs if run.standing in again])
     return sweep
 
 

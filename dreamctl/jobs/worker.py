@@ -21,11 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.divergence import Diverged
 from agent.patience import Complaint, patiently
 from dreamctl.errors import StaleAttempt
-from dreamctl.jobs import files, pictures
+from dreamctl.jobs import files, launch, pictures
 from dreamctl.jobs.profiling import Profiler
-from dreamctl.store import Point, Run, Store, open_store
+from dreamctl.store import Point, Run, Store, code, open_store, provenance
 from dreamctl.store.database import may_recover
 
 if TYPE_CHECKING:
@@ -174,7 +175,9 @@ def work(
     give_back: str | None = None,
     profile: bool = False,
 ) -> Run:
-    """Train a run to its end in this process; returns the run as it then stands ('failed' after an error in training).
+    """Train a run to its end in this process; returns the run as it then stands.
+
+    It has failed after an error in training, and is marked as diverged if the error is the method's own (`Diverged`).
 
     attempt: that of an existing claim, by us or for us; None claims the run. Raises `StaleAttempt` if the run is no
     longer ours. give_back: a reason; with it a signal returns the run to the queue instead of stopping it. profile:
@@ -209,7 +212,7 @@ def _work(
     else:  # before loading torch: until then only our scheduler shows as the owner
         patiently(partial(store.adopt, run_id, attempt), may_recover)
     run = patiently(lambda: store.get(run_id), may_recover)
-    status, reason = "failed", None
+    status, reason, diverged = "failed", None, False
     profiler = Profiler(store, run) if profile else None
     with StoreRecorder(store, run, attempt, stopping, profiler) as recorder:
         try:
@@ -219,7 +222,7 @@ def _work(
         except Exception as error:
             with suppress(OSError):  # the log may be on a full disk
                 traceback.print_exc()
-            reason = _reason(error)
+            reason, diverged = _reason(error), isinstance(error, Diverged)
         try:
             patiently(recorder.flush, may_recover)
         except StaleAttempt:
@@ -230,16 +233,16 @@ def _work(
             profiler.close()
     if status == "stopped" and give_back and not recorder.told:
         status, reason = "queued", give_back
-    patiently(lambda: store.finish(run_id, attempt, status, reason), may_recover)
+    patiently(lambda: store.finish(run_id, attempt, status, reason, diverged), may_recover)
     return patiently(lambda: store.get(run_id), may_recover)
 
 
 def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     """Train from the newest checkpoint that is intact, with its episodes; returns 'finished' or 'stopped'.
 
-    If all of them are damaged the run starts over: it is deterministic, so only time is lost. A fork cannot:
-    `CheckpointError`. Files that are not there, or on a disk that does not answer, may come back: `HomeError`,
-    `OSError`.
+    What trains it, and from where, is put on record first. If all of them are damaged the run starts over: it is
+    deterministic, so only time is lost. A fork cannot: `CheckpointError`. Files that are not there, or on a disk that
+    does not answer, may come back: `HomeError`, `OSError`.
     """
     from agent import training
     from agent.checkpoints import CheckpointError
@@ -251,23 +254,34 @@ def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     folder, where = store.workplace(run.id), resolve(device)
     if not run.parent:
         files.check_present(store, run)
-    for checkpoint, whole in files.newest_first(store, run):
+    begin = partial(_begin, store, run, recorder.attempt, where)
+    for checkpoint, env_steps, whole in files.newest_first(store, run):
         if not whole:
             _print(f"warning: checkpoint {checkpoint} is missing or damaged: going back to an earlier one")
             continue
+        begin(env_steps)
         try:
             return train(folder, recorder, where, checkpoint, files.is_parents(run, checkpoint))
         except DamagedEpisode as error:
             _print(f"warning: {error}: going back to an earlier checkpoint")
     if run.parent:
         raise CheckpointError("the checkpoint it was forked from, or an episode, is missing or damaged: fork again")
+    begin(0)
     return train(folder, recorder, where)
+
+
+def _begin(store: Store, run: Run, attempt: int, device: str, env_steps: int) -> None:
+    """Put on record what trains the run from a checkpoint on."""
+    what: dict[str, Any] = dict(
+        code=code.digest(run.task), hardware=provenance.hardware(device), packages=launch.sources(run.task)
+    )
+    patiently(lambda: store.begin(run.id, attempt, env_steps=env_steps, **what), may_recover)
 
 
 def _reason(error: Exception) -> str:
     """Why a run failed, in one line."""
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+    return lines[0] if isinstance(error, Diverged) else f"{type(error).__name__}: {lines[0]}"
 
 
 def _print(text: str) -> None:

@@ -109,7 +109,7 @@ def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
         ]
         version = max(versions, default=1)
     following = next((seeds for seeds in looks if not stored or seeds > stored[-1].seeds), 0)
-    ended = {run.digest for run in runs if run.status == "finished" or run.diverged}
+    ended = {run.digest for run in runs if run.standing in ("finished", "diverged")}
     asks = {question.name: question.asks for question in plan.questions}
     result = []
     for answer in given:

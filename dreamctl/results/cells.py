@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,8 @@ from agent.tasks import known_as
 from dreamctl.errors import BadInput
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import BUILT_IN, Request
+from dreamctl.results import grouping, standing
+from dreamctl.results.standing import come
 from dreamctl.store import Run, Store, where
 
 # Config fields that do not change what a run learns: its length, evaluations and checkpoints.
@@ -63,7 +65,8 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
         raise BadInput(f"this figure shows one method: choose one of {', '.join(choice.methods)}")
     if choice.sweep is not None:
         return _of_sweep(store, axes, choice, tasks)
-    stored = _evaluated(that_fit([run for run in store.runs() if run.parent is None], choice))
+    fitting = that_fit([run for run in store.runs() if run.parent is None], choice)
+    stored = [run for run in fitting if standing.counts(run)]
     preset = choice.preset or only_preset(stored)
     panels = choice.tasks or (tuple(tasks) if tasks else None)
     sweep = Request(panels, choice.methods, None, preset).on(BUILT_IN[name][1])
@@ -73,19 +76,23 @@ def find(store: Store, name: str, axes: Sequence[str], choice: Choice, tasks: Se
         raise BadInput("this figure has no run that --where allows: choose other values")
     length = cells[0].config.steps
     wanted = min(length, choice.until or math.inf)
-    index: dict[str, dict[int, Run]] = {}
+    index: dict[str, list[Run]] = {}
     for run in stored:
-        index.setdefault(_identity(run.task, run.config), {})[run.seed] = run
-    found, missing = {}, []
+        index.setdefault(identity(run.task, run.config), []).append(run)
+    found, missing, of_cells = {}, [], {}
     for cell in cells:
-        seeds = index.get(_identity(cell.task, cell.config.to_dict()), {})
-        found[_place(cell.task, cell.config.to_dict(), axes)] = [seeds[seed] for seed in sorted(seeds)]
-        missing += [] if cell.seed in seeds else [cell]
+        key = identity(cell.task, cell.config.to_dict())
+        of_cells[key] = index.get(key, [])
+        found[_place(cell.task, cell.config.to_dict(), axes)] = standing.of_each_seed(of_cells[key], wanted)
+        missing += [] if cell.seed in {run.seed for run in of_cells[key]} else [cell]
     lengths = {run.steps for runs in found.values() for run in runs}
     command = _command(name, preset, missing or cells, choice, lengths.pop() if len(lengths) == 1 else length)
     notes = short([run for runs in found.values() for run in runs], wanted=wanted, left_out=choice.complete)
+    notes += standing.remarks([run for run in fitting if identity(run.task, run.config) in of_cells])
+    notes += standing.again(of_cells.values(), wanted)
     notes += [f"{len(missing)} of {len(cells)} runs are not stored or not evaluated yet: {command}"] if missing else []
     found = {place: _long(runs, choice, wanted) for place, runs in found.items()}
+    notes += grouping.mixed(found.values())
     if not any(found.values()):
         shipped = "" if store.read_only or store.count() else " (or add --recorded: runs that come with dreamctl)"
         raise BadInput(f"no stored run fits this figure; train some with: {command}{shipped}")
@@ -101,9 +108,10 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
     members = that_fit(store.members(sweep.id), choice)
     if tasks and choice.tasks is None and set(tasks) <= {run.task for run in members}:
         members = [run for run in members if run.task in tasks]
-    runs = _evaluated(members)
+    runs = [run for run in members if standing.counts(run)]
     wanted = min(max((run.steps for run in runs), default=0), choice.until or math.inf)
     notes = short(runs, wanted=wanted, left_out=choice.complete) if runs else []
+    notes += standing.remarks([run for run in members if run.score is not None or run.standing == "diverged"])
     waiting = len(members) - len(runs)
     notes += [f"{waiting} of {len(members)} runs are not evaluated yet: dreamctl sweep {sweep.name}"] if waiting else []
     runs = _long(runs, choice, wanted)
@@ -113,11 +121,10 @@ def _of_sweep(store: Store, axes: Sequence[str], choice: Choice, tasks: Sequence
     found: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         found.setdefault(_place(run.task, run.config, axes), []).append(run)
-    lines = {}
-    for place, of_line in found.items():
+    for of_line in found.values():
         must_agree(of_line, by=False)
-        by_seed = {run.seed: run for run in of_line}
-        lines[place] = [by_seed[seed] for seed in sorted(by_seed)]
+    lines = {place: standing.of_each_seed(of_line, wanted) for place, of_line in found.items()}
+    notes += standing.again(found.values(), wanted) + grouping.mixed(lines.values())
     return Found(lines, notes, int(wanted))
 
 
@@ -133,11 +140,6 @@ def that_fit(runs: Sequence[Run], choice: Choice) -> list[Run]:
     ]
 
 
-def _evaluated(runs: Sequence[Run]) -> list[Run]:
-    """The evaluated runs, by environment steps, so that of two equal runs the longer comes last."""
-    return sorted((run for run in runs if run.score is not None), key=lambda run: run.env_steps)
-
-
 def _may_fit(cell: RunSpec, conditions: where.Conditions) -> bool:
     """Whether a run that is not there yet may meet the conditions: those that it can be known to meet."""
     known = {"task": cell.task, "seed": cell.seed, "preset": cell.preset} | cell.config.to_dict()
@@ -147,11 +149,6 @@ def _may_fit(cell: RunSpec, conditions: where.Conditions) -> bool:
 def _long(runs: Sequence[Run], choice: Choice, wanted: float) -> list[Run]:
     """With `choice.complete` only the runs that are as long as wanted, else all."""
     return [run for run in runs if not choice.complete or come(run) >= wanted]
-
-
-def come(run: Run) -> int:
-    """How many environment steps a run has done; a finished run counts with its full length."""
-    return run.steps if run.status == "finished" else run.env_steps
 
 
 def must_agree(runs: Sequence[Run], what: str = "line", by: bool = True, within: bool = False) -> None:
@@ -187,9 +184,18 @@ def only_preset(runs: Sequence[Run]) -> str:
     return presets[0] if presets else "paper"
 
 
-def _identity(task: str, config: Mapping[str, Any]) -> str:
+def identity(task: str, config: Mapping[str, Any]) -> str:
     """A key that is equal for runs that differ only in their seeds (and in `WATCHING`)."""
     return json.dumps([task, {key: value for key, value in config.items() if key not in WATCHING}], sort_keys=True)
+
+
+def alike(runs: Iterable[Run], by: Sequence[str] = ()) -> list[list[Run]]:
+    """Runs that differ only in their seeds and in what trained them, if not in the fields `by`."""
+    found: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        key = (identity(run.task, run.config), str(fork(run)), grouping.name(run, by))
+        found.setdefault(key, []).append(run)
+    return list(found.values())
 
 
 def _place(task: str, config: Mapping[str, Any], axes: Sequence[str]) -> tuple[Any, ...]:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from dreamctl.errors import BadInput
-from dreamctl.results import published, scores, statistics
+from dreamctl.results import grouping, published, scores, standing, statistics
 from dreamctl.results.cells import WATCHING, must_agree
-from dreamctl.results.figures import final
 from dreamctl.results.scores import Final
 from dreamctl.results.statistics import Interval, Scores
 from dreamctl.store import Run, Store
@@ -65,7 +64,8 @@ class Group:
 @dataclass(frozen=True)
 class Comparison:
     """Groups, best first. cells: those that all have; left_out: the others; tests: how many p is corrected for;
-    least_p: the least p that so few seeds can give; behind: evaluated runs without a score at the steps asked for."""
+    least_p: the least p that so few seeds can give; behind: runs that count, but without a score at the steps asked
+    for; again: remarks on seeds with several runs."""
 
     groups: list[Group]
     cells: list[str]
@@ -73,6 +73,7 @@ class Comparison:
     tests: int
     least_p: float | None
     behind: list[Run]
+    again: Sequence[str] = ()
     within: Sequence[str] = ()
     source: published.Score | None = None  # a score of the group `published`, for its origin
 
@@ -86,26 +87,24 @@ def compare(
     complete: bool = False,
     within: Sequence[str] = (),
 ) -> Comparison:
-    """Group evaluated runs by the config fields `by`, and compare the groups over the tasks that all of them have.
+    """Group evaluated runs by the fields `by`, and compare the groups over the tasks that all of them have.
 
-    within: config fields whose values weigh the same, as tasks do: with "horizon" a cell is a task at one horizon.
+    within: fields whose values weigh the same, as tasks do: with "horizon" a cell is a task at one horizon.
     at: use the last evaluation up to this environment step, of the runs that have reached it; default: the last one.
     complete: use only runs as long as the longest. against: the reference group (a prefix of its name, or `published`
     for the published Dreamer). By default it is the best group; because that choice depends on the scores, p values
     and intervals are then corrected for all pairs of groups. Raises `BadInput`, also if the runs of one group differ
     in a cell in more than their seeds.
     """
-    for key in (*by, *within):
-        if key not in ("preset", "name"):
-            final.check(key)
+    grouping.check((*by, *within))
     if both := set(by) & set(within):
         raise BadInput(f"--by and --within both name {', '.join(sorted(both))}: leave out one")
     if within and against == PUBLISHED:
         raise BadInput("the published scores have no settings to compare within: leave out --within")
-    come = [run for run in runs if at is None or run.env_steps >= at]
+    come = [run for run in runs if at is None or standing.diverged(run) or run.env_steps >= at]
     finals = scores.finals(store, come, until=at, complete=complete)
-    behind = [run for run in runs if at is not None and run.score is not None and run.id not in finals]
-    groups = _grouped(finals.values(), by, within)
+    behind = [run for run in runs if at is not None and standing.counts(run) and run.id not in finals]
+    groups, again = _grouped(finals.values(), by, within)
     if not groups:
         raise BadInput(
             "none of these runs has been evaluated" + (f" and has reached {at:,} environment steps" if at else "")
@@ -130,12 +129,12 @@ def compare(
     tests, least = _test(groups, reference, against is None, {task: known[task] for task in cells if task in known})
     _differences(groups)
     source = next(iter(known.values()), None)
-    return Comparison(groups, cells, sorted(every - set(cells)), tests, least, behind, within, source)
+    return Comparison(groups, cells, sorted(every - set(cells)), tests, least, behind, again, within, source)
 
 
 def cell_of(run: Run, within: Sequence[str]) -> str:
     """The cell of a run: its task, and its values of the fields `within`."""
-    return ", ".join((run.task, _name(run, within))) if within else run.task
+    return ", ".join((run.task, grouping.name(run, within))) if within else run.task
 
 
 def scaled(scores: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
@@ -143,19 +142,26 @@ def scaled(scores: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     return {cell: [value / SCALE for value in values] for cell, values in scores.items()}
 
 
-def _grouped(finals: Iterable[Final], by: Sequence[str], within: Sequence[str]) -> list[Group]:
-    """Groups with their scores by cell. Raises `BadInput` if runs of one cell differ in more than their seeds."""
+def _grouped(finals: Iterable[Final], by: Sequence[str], within: Sequence[str]) -> tuple[list[Group], list[str]]:
+    """Groups with their scores by cell, and remarks on seeds with several runs in one.
+
+    Raises `BadInput` if runs of one cell differ in more than their seeds.
+    """
     members: dict[tuple[str, str], list[Final]] = {}
-    for one in sorted(finals, key=lambda final: final.run.env_steps):
-        members.setdefault((_name(one.run, by), cell_of(one.run, within)), []).append(one)
+    for one in finals:
+        members.setdefault((grouping.name(one.run, by), cell_of(one.run, within)), []).append(one)
     groups: dict[str, Group] = {}
     for (name, cell), same in members.items():
-        must_agree([one.run for one in same], "group", within=True)
+        runs = [one.run for one in same]
+        must_agree(runs, "group", within=True)
         group = groups.setdefault(name, Group(name, {}))
-        own = list({one.run.seed: one for one in same}.values())  # of two equal runs the longer counts
+        of = {one.run.id: one for one in same}
+        own = [of[run.id] for run in standing.of_each_seed(runs, same[0].wanted)]
         group.scores[cell] = [one.score for one in own]
         group.finals += own
-    return list(groups.values())
+    cells = [[one.run for one in same] for same in members.values()]
+    wanted = max((one.wanted for same in members.values() for one in same), default=0)
+    return list(groups.values()), standing.again(cells, wanted)
 
 
 def _summarize(group: Group, of_runs: bool) -> None:
@@ -235,11 +241,6 @@ def _reference(groups: Sequence[Group], against: str | None) -> Group:
 def _plain(name: str) -> str:
     """A group's name as one may type it: no_value is No value."""
     return name.lower().replace("_", " ")
-
-
-def _name(run: Run, by: Sequence[str]) -> str:
-    values = {**run.config, "preset": run.preset, "name": run.name}
-    return ", ".join(final.label_of(key, values[key]) if key != "name" else run.name for key in by)
 
 
 def _differences(groups: Sequence[Group]) -> None:

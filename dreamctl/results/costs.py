@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from dreamctl.store import Point, Run
+from dreamctl.store.code import forked_at
 
 # Hours per 1e6 environment steps on one V100, without parallelization (Section 5, "Implementation").
 PAPER = {"dreamer": 10.0, "planet": 17.0, "d4pg": 24.0}
@@ -14,14 +15,12 @@ RATE = "time/env_steps_per_second"  # recorded with every episode: the mean sinc
 _PAUSE = 3  # an interval this many times slower than the run's median one holds a pause between two attempts
 
 
-def forked_at(run: Run) -> int:
-    """The environment step at which a fork started; 0 for other runs."""
-    return run.parent["env_steps"] if run.parent else 0
-
-
 def machine(run: Run) -> str:
-    """The kind of machine that trained a run: the model of its GPU or CPU; if that is not recorded, device and host."""
-    return run.hardware or f"{run.device or 'unknown device'} of {run.host or 'unknown host'}"
+    """What a run was made on: the model of its device; where that is not on record, the device and its host.
+
+    The same model in another host counts as the same, "cuda:0" of another host does not.
+    """
+    return run.hardware or f"{run.device or '?'} of {run.host or '?'}"
 
 
 def hours_per_million(rate: float | None) -> float | None:

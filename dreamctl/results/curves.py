@@ -6,14 +6,16 @@ Only evaluations count, never returns of training episodes, which carry explorat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dreamctl.errors import BadInput
-from dreamctl.results import costs
+from dreamctl.results import costs, standing
 from dreamctl.store import Run, Store
+from dreamctl.store.code import forked_at
 
 _BIN = 100_000  # environment steps, the paper's
 _BINS = 20  # at least this many per run
@@ -35,12 +37,16 @@ Points = tuple[np.ndarray, np.ndarray]  # environment steps [K] and mean returns
 def evaluations(store: Store, runs: Sequence[Run], until: int | None = None) -> dict[str, Points]:
     """{run id: its evaluations during and at the end of training}, ordered by step, one per step.
 
-    Of two at the same step the later counts, which is the final one. until: the last environment step to include.
+    Of two at the same step the later counts, which is the final one. until: the last environment step to include. A
+    run that has diverged has all evaluations up to there, or to the length of the longest run: see `outcomes`.
     """
     points: dict[str, dict[int, float]] = {run.id: {} for run in runs}
     for run_id, env_steps, mean in store.returns([run.id for run in runs]):
         if until is None or env_steps <= until:
             points[run_id][env_steps] = mean
+    length = min(until or math.inf, max((run.steps for run in runs), default=0))
+    for run in runs:
+        points[run.id] |= standing.carried_on(run, points[run.id], int(length))
     return {
         run_id: (np.array(list(own), np.int64), np.array(list(own.values()), np.float64))
         for run_id, own in points.items()
@@ -59,7 +65,7 @@ def progress(store: Store, run: Run, what: str) -> Points:
         values = [run.parent["updates"] if run.parent else 0, *(point.value for point in points)]
     else:
         values = [0, *(costs.at_work(points, run) / 3600)]
-    return np.array([costs.forked_at(run), *(point.step for point in points)], np.int64), np.array(values, np.float64)
+    return np.array([forked_at(run), *(point.step for point in points)], np.int64), np.array(values, np.float64)
 
 
 def random_return(store: Store, runs: Sequence[Run]) -> float | None:

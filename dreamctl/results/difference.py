@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dreamctl.store import Run
+from dreamctl.store import Run, fields
 
 _WHAT = ("task", "seed", "preset")
-_WHERE = ("device", "host", "git_commit", "git_dirty")
+_WHERE = ("device", "hardware", "host", "code", "git_commit", "git_dirty")
 _RESULT = ("status", "reason", "env_steps", "updates", "score", "best_score", "tags", "note")
 
 
@@ -15,7 +15,7 @@ def differences(one: Run, other: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
     """{"config": {key: (one's, other's)}, "origin": ..., "result": ...}, with only the keys that differ."""
     ours, theirs = ({name: getattr(run, name) for name in _WHAT} | run.config for run in (one, other))
     before, after = (
-        {name: getattr(run, name) for name in _WHERE}
+        {name: fields.value(run, name) for name in _WHERE}
         | {"fork of": run.parent and f"{run.parent['name']} at {run.parent['env_steps']}"}
         | {f"package {k}": v for k, v in run.packages.items()}
         for run in (one, other)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from dreamctl.results import curves
+from dreamctl.results import curves, standing
 from dreamctl.store import Run, Store
 
 
 class Final(NamedTuple):
-    """A run's last evaluation: mean return, its environment steps, those wanted, and whether the run reached them."""
+    """A run's last evaluation: mean return, its environment steps, those wanted, and whether the run reached them.
+
+    A run that has diverged has always reached them; its environment steps are those at which it ended.
+    """
 
     run: Run
     score: float
@@ -23,14 +26,16 @@ class Final(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """Final scores of several seeds: mean and population std; env_steps: the least of theirs."""
+    """Final scores of several seeds: mean and population std; env_steps: the least of theirs.
+
+    status: "final", or how the runs stand that are shorter than wanted or have diverged: "running", "diverged/shorter".
+    """
 
     mean: float
     std: float
     seeds: int
     env_steps: int
-    complete: bool
-    status: str  # "final", or the status of the shorter runs: "failed", "running", "failed/running"
+    status: str
 
 
 def finals(
@@ -40,7 +45,7 @@ def finals(
     until: int | None = None,
     complete: bool = False,
 ) -> dict[str, Final]:
-    """{run id: final score} of the runs that have been evaluated.
+    """{run id: final score} of the runs that count (`outcomes`) and have one.
 
     wanted: the environment steps that runs should have; default: those of the longest run. until: take the last
     evaluation up to this environment step, and want no more than that. complete: only runs that reached that length.
@@ -52,10 +57,12 @@ def finals(
     found = {}
     for run in runs:
         steps, returns = points[run.id]
-        if len(steps):
-            came = max(int(steps[-1]), run.steps if run.status == "finished" else 0, run.env_steps if until else 0)
-            if came >= asked or not complete:
-                found[run.id] = Final(run, float(returns[-1]), int(steps[-1]), int(asked), came >= asked)
+        if standing.counts(run) and len(steps):
+            last, lost = int(steps[-1]), standing.diverged(run)
+            whole = max(last, standing.come(run) if until or lost or run.status == "finished" else 0) >= asked
+            if whole or not complete:
+                env_steps = min(last, run.env_steps) if lost else last
+                found[run.id] = Final(run, float(returns[-1]), env_steps, int(asked), whole)
     return found
 
 
@@ -64,16 +71,22 @@ def cell(finals: Sequence[Final]) -> Cell | None:
     if not finals:
         return None
     values = [final.score for final in finals]
-    short = sorted({_standing(final.run) for final in finals if not final.complete})
+    marks = sorted({_standing(one.run) for one in finals if not one.complete or standing.diverged(one.run)})
     return Cell(
         float(np.mean(values)),
         float(np.std(values)),
         len(values),
         min(final.env_steps for final in finals),
-        not short,
-        "/".join(short) or "final",
+        "/".join(marks) or "final",
     )
 
 
+def marked(statuses: Iterable[str]) -> str:
+    """What is marked in a figure of cells with these statuses, in words; empty if nothing is."""
+    kinds = {kind for status in statuses for kind in status.split("/")} - {"final", "published"}
+    words = ["shorter runs than asked for"] if kinds - {"diverged"} else []
+    return " or ".join([*words, *(["runs that diverged"] if "diverged" in kinds else [])])
+
+
 def _standing(run: Run) -> str:
-    return "shorter" if run.status == "finished" else run.status
+    return "shorter" if run.status == "finished" else run.standing

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from agent.config import METHODS, nearest
 from dreamctl.errors import BadInput
 from dreamctl.jobs.sweeps import known_tasks
-from dreamctl.results.cells import Choice, only_preset, short, that_fit
+from dreamctl.results import grouping, standing
+from dreamctl.results.cells import Choice, alike, only_preset, short, that_fit
 from dreamctl.store import Run, Store
 
 
@@ -32,17 +34,18 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
     return wanted
 
 
-def remarks(runs: Sequence[Run], choice: Choice) -> list[str]:
-    """Remarks on runs to draw: which are not evaluated yet, and which are shorter than the others."""
-    evaluated = [run for run in runs if run.score is not None]
-    return waiting(runs) + short(evaluated, choice.until, left_out=choice.complete)
+def remarks(runs: Sequence[Run], choice: Choice, by: Sequence[str] = ()) -> list[str]:
+    """Remarks on runs to draw: which do not count, have diverged, were done twice, are shorter, or of several codes.
 
-
-def waiting(runs: Sequence[Run]) -> list[str]:
-    """A remark that names the runs without an evaluation; an empty list if all have one."""
-    names = [run.name for run in runs if run.score is None]
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return [f"not evaluated yet and left out: {', '.join(names[:5])}{more}"] if names else []
+    by: the fields by which lines are told apart.
+    """
+    drawn = [run for run in runs if standing.counts(run)]
+    if not drawn:
+        return []
+    wanted = min(max(run.steps for run in drawn), choice.until or math.inf)
+    lines = alike(drawn, by)
+    notes = standing.remarks(runs) + standing.again(lines, wanted)
+    return notes + short(drawn, choice.until, left_out=choice.complete) + grouping.mixed(lines)
 
 
 def _check(runs: Sequence[Run], choice: Choice) -> None:

@@ -7,6 +7,7 @@ a metric by (run, key, timestamp, step, value) and skips rows that it has.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
 import time
@@ -171,6 +172,11 @@ class Mirror:
             self.store.mark_mirrored(run.id, done)
         there = done["run"]
         points = self._metrics(client, run, there, done)
+        if run.git_diff:
+            diff = hashlib.sha256(run.git_diff.encode()).hexdigest()
+            if done.get("diff") != diff:
+                client.log_text(there, run.git_diff, "code.diff")
+                self.store.mark_mirrored(run.id, {"diff": diff})
         for key, value in artifacts.items():
             relative = Path(key.removeprefix("artifact:"))
             path = self.store.file(run.id, str(relative))
@@ -196,8 +202,6 @@ class Mirror:
         params = {"task": run.task, "seed": run.seed, "preset": run.preset} | pages.from_preset(run) | run.config
         if not there.data.params:
             client.log_batch(there.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
-        if run.git_diff:
-            client.log_text(there.info.run_id, run.git_diff, "code.diff")
         return there.info.run_id
 
     def _metrics(self, client: Any, run: Run, there: str, done: dict[str, str]) -> int:
@@ -249,9 +253,10 @@ class Mirror:
             client.update_run(there, status=_STATUS[run.status])
 
     def _labels(self, client: Any, run: Run, there: str) -> None:
-        """Update name, tags, note and the reason of a failure; remove those that no longer hold."""
+        """Update name, tags, note, what trains it and the reason of a failure; remove those that no longer hold."""
         known = client.get_run(there).data.tags
         wanted = {"mlflow.runName": run.name} | {f"tag.{tag}": "true" for tag in run.tags}
+        wanted |= pages.of_training(run)
         wanted |= {key: value for key, value in (("note", run.note), ("reason", run.reason)) if value}
         for key in known.keys() - wanted.keys():
             if key in ("note", "reason") or key.startswith("tag."):

@@ -87,6 +87,11 @@ class Run(Base):
     git_diff: Mapped[str | None] = mapped_column(Text)  # never printed
     packages: Mapped[dict[str, Any]]
 
+    @property
+    def standing(self) -> str:
+        """The status, but "diverged" for a run that its method has ruined: "failed" ones are missing."""
+        return "diverged" if self.diverged and self.status == "failed" else self.status
+
 
 class Attempt(Base):
     """What trained a run in one of its attempts, and from which environment step on."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.config import PRESETS, make
+from dreamctl.store import code
 from dreamctl.store.models import Look, Registration, Run, Sweep
 from dreamctl.wording import asked, counted, estimated
 
@@ -33,9 +34,6 @@ def of_run(run: Run) -> dict[str, str]:
         "mlflow.user": os.environ.get("USER", "dreamctl"),
         "mlflow.source.name": "dreamctl",
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": run.git_commit,
-        "mlflow.source.git.branch": run.git_branch,
-        "git_dirty": run.git_dirty,
         "task": run.task,
         "method": run.method,
         "objective": run.objective,
@@ -48,12 +46,24 @@ def of_run(run: Run) -> dict[str, str]:
     return {key: str(value) for key, value in tags.items() if value is not None}
 
 
+def of_training(run: Run) -> dict[str, str]:
+    """Tags of what trains a run: they change with its attempts."""
+    tags = {
+        "mlflow.source.git.commit": run.git_commit,
+        "mlflow.source.git.branch": run.git_branch,
+        "git_dirty": run.git_dirty,
+        "code": code.of(run),
+        "hardware": run.hardware,
+    }
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
 def description(run: Run) -> str:
     """A run's status and score, its differences from the preset, and what to type next."""
-    score = "no evaluation yet" if run.score is None else f"score **{run.score:.1f}** (best {run.best_score:.1f})"
+    score = "no evaluation" if run.score is None else f"score **{run.score:.1f}** (best {run.best_score:.1f})"
     changed = ", ".join(f"`{key}={value}`" for key, value in from_preset(run).items() if key != "steps")
     lines = [
-        f"{run.status.capitalize()}: {score} after {run.env_steps:,} of {run.steps:,} environment steps, "
+        f"{run.standing.capitalize()}: {score} after {run.env_steps:,} of {run.steps:,} environment steps, "
         f"{run.work_seconds / 3600:.2f} hours at work.",
         *([f"Reason:\n\n    {run.reason}"] if run.reason else []),
         f"Preset `{run.preset}`" + (f" with {changed}." if changed else ", unchanged."),
@@ -76,7 +86,7 @@ def description_of_sweep(
 ) -> str:
     """What its newest look answered, how many runs of a sweep have each status, and links to some of them."""
     states = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    rows = [f"| [{run.name}]({there}) | {run.status} | {_score(run)} |" for there, run in runs.items()]
+    rows = [f"| [{run.name}]({there}) | {run.standing} | {_score(run)} |" for there, run in runs.items()]
     table = ["| run | status | score |", "|---|---|---|", *rows]
     total = sum(counts.values())
     answers = _answers(looks[-1], registrations) if looks else []

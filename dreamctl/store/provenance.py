@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 _DIFF = 256 * 1024  # bytes of uncommitted changes that are kept with a run
+_NAME = 100  # characters of a device's name
 _PACKAGES = ("dreamctl", "torch", "numpy", "dm_control", "mujoco", "mlflow", "sqlalchemy")
 
 
 @cache
 def collect() -> dict[str, Any]:
-    """The provenance columns of a run: git_commit, git_branch, git_dirty, git_diff (None outside git), packages.
+    """The provenance columns of a run or an attempt: packages; git_commit, _branch, _dirty and _diff, None outside git.
 
     As they were when this process first asked.
     """
@@ -29,7 +30,7 @@ def collect() -> dict[str, Any]:
             continue
     commit = _git("rev-parse", "HEAD")
     if commit is None or _git("ls-files", "--error-unmatch", __file__) is None:  # not in git, or in another project's
-        return {"packages": packages}
+        return {"packages": packages} | dict.fromkeys(("git_commit", "git_branch", "git_dirty", "git_diff"))
     diff = _diff()
     return {
         "packages": packages,
@@ -38,6 +39,20 @@ def collect() -> dict[str, Any]:
         "git_dirty": bool(diff),
         "git_diff": diff or None,
     }
+
+
+@cache
+def hardware(device: str) -> str | None:
+    """The model of a device ("cpu", "cuda:0"), as its driver or the kernel names it; None where nothing does."""
+    if device != "cpu":
+        import torch
+
+        return str(torch.cuda.get_device_name(device))[:_NAME]
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()[:_NAME]
+    return (platform.processor() or platform.machine())[:_NAME] or None
 
 
 def _diff() -> str:

@@ -12,17 +12,7 @@ from sqlalchemy.orm import Session, aliased, defer
 
 from dreamctl.errors import UnknownRun
 from dreamctl.store.access import Access
-from dreamctl.store.models import (
-    Artifact,
-    Checkpoint,
-    Evaluation,
-    Look,
-    Mirrored,
-    Registration,
-    Run,
-    Scalar,
-    SweepRun,
-)
+from dreamctl.store.models import Artifact, Attempt, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 
 MANY = 500  # values in one statement; databases have limits
 
@@ -162,6 +152,12 @@ class Queries(Access):
         """The recorded checkpoints, oldest first."""
         return self._all(Checkpoint, run_id, Checkpoint.env_steps, Checkpoint.updates)
 
+    def attempts(self, run_id: str) -> list[Attempt]:
+        """What trained the run in each attempt, in order; without git_diff."""
+        statement = select(Attempt).where(Attempt.run_id == run_id).order_by(Attempt.number)
+        with Session(self._engine) as session:
+            return list(session.scalars(statement.options(defer(Attempt.git_diff))))
+
     def artifacts(self, run_id: str) -> list[Artifact]:
         """All artifacts, oldest first."""
         return self._all(Artifact, run_id, Artifact.created_at, Artifact.path)
@@ -175,18 +171,6 @@ class Queries(Access):
         statement = select(Run.id, *columns, *labels, newest, sweeps).order_by(Run.created_at, Run.id)
         with self._engine.connect() as connection:
             return {row[0]: json.dumps(list(row[1:])) for row in connection.execute(statement)}
-
-    def registrations(self, sweep_id: str) -> list[Registration]:
-        """The versions of a sweep's questions, oldest first."""
-        statement = select(Registration).where(Registration.sweep_id == sweep_id).order_by(Registration.version)
-        with Session(self._engine) as session:
-            return list(session.scalars(statement))
-
-    def looks(self, sweep_id: str) -> list[Look]:
-        """The looks at a sweep, in order."""
-        statement = select(Look).where(Look.sweep_id == sweep_id).order_by(Look.number)
-        with Session(self._engine) as session:
-            return list(session.scalars(statement))
 
     def mirrored(self, run_id: str) -> dict[str, str]:
         """How far a run has been copied to MLflow."""

@@ -19,11 +19,11 @@ from dreamctl.store.queries import MANY
 class Registrations(Access):
     """The part of the store that deals in them."""
 
-    def register(self, sweep_id: str, content: Mapping[str, Any], digests: Sequence[str]) -> Registration:
+    def register(self, sweep_id: str, content: Mapping[str, Any], digests: Sequence[str], code: str) -> Registration:
         """The registration of this content, a new version unless the latest one says the same.
 
-        digests: of the runs that the content is about; those that have been evaluated by now are counted. Two processes
-        that register at once need `alone`.
+        digests: of the runs that the content is about; those that have been evaluated by now are counted. code: digest
+        of what is to train them (`store.code`). Two processes that register at once need `alone`.
         """
         versions = self.registrations(sweep_id)
         if versions and _same(versions[-1].content, content):
@@ -35,6 +35,7 @@ class Registrations(Access):
             content=dict(content),
             created_at=time.time(),
             runs=self._evaluated(digests),
+            code=code,
             git_commit=origin.get("git_commit"),
             git_dirty=origin.get("git_dirty"),
         )

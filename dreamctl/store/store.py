@@ -1,8 +1,10 @@
 """The run database: the life cycle of runs and what is known of them. The source of truth, written first.
 
-A run goes queued -> running -> finished | failed | stopped; failed and stopped runs can be taken on again. Whoever
-trains a run claims it and gets an attempt number, which every later write must carry: a worker that was thought dead
-and comes back cannot overwrite its successor.
+A run goes queued -> running -> finished | failed | stopped; failed and stopped runs can be taken on again. A run
+that failed by its method (`Run.diverged`) is an outcome; one that failed by its machine is missing.
+
+Whoever trains a run claims it and gets an attempt number, which every later write must carry: a worker that was thought
+dead and comes back cannot overwrite its successor.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput, HomeError, StaleAttempt
+from dreamctl.store import code as codes
 from dreamctl.store import database, provenance
 from dreamctl.store.identity import made_name
 from dreamctl.store.labels import Labels
-from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
+from dreamctl.store.models import Artifact, Attempt, Checkpoint, Evaluation, Mirrored, Run, Scalar, SweepRun
 from dreamctl.store.queries import Point
 from dreamctl.store.registrations import Registrations
 from dreamctl.store.sweeps import SweepQueue, claimed, sign_of_life
@@ -68,11 +71,12 @@ class Store(SweepQueue, Labels, Registrations):
     ) -> Run:
         """A new run, queued. packages: versions beyond those of dreamctl's own; parent: see `columns.Parent`.
 
+        Where it comes from is that of this process, until one trains it: see `begin`.
+
         Without a name it is called task-method-sSEED (with the objective, if that is not reconstruction, and the
         label), and -2, -3, ... if that is taken. `BadInput` for a name that is taken.
         """
-        origin = provenance.collect()
-        origin = origin | {"packages": origin["packages"] | dict(packages or {})}
+        origin = _origin(packages)
         objective = "" if config["objective"] == "reconstruction" else config["objective"]
         title = task.replace(":", ".")  # of a custom environment: module:factory
         base = made_name((title, config["method"], objective, label), seed)
@@ -118,6 +122,33 @@ class Store(SweepQueue, Labels, Registrations):
             raise BadInput(f"run {run_id} cannot be taken on: it is {self.find(run_id).status}")
         return attempt
 
+    def begin(
+        self,
+        run_id: str,
+        attempt: int,
+        *,
+        env_steps: int,
+        code: str,
+        hardware: str | None,
+        packages: Mapping[str, str] | None = None,
+    ) -> None:
+        """Put on record what trains a run, from the checkpoint at `env_steps` on: this process. Raises `StaleAttempt`.
+
+        code: see `store.code`; packages as in `create_run`. Told again, if the attempt goes back to another checkpoint.
+        """
+        origin = _origin(packages)
+        with self._write() as session:
+            self._update(session, run_id, attempt, sign_of_life())
+            run = session.get_one(Run, run_id)
+            here = dict(code=code, device=run.device, hardware=hardware, host=run.host, job=run.job)
+            begun = dict(run_id=run_id, number=attempt, started_at=time.time(), env_steps=env_steps)
+            session.merge(Attempt(**begun, **here, **origin))
+            session.flush()
+            every = select(Attempt.env_steps, Attempt.code).where(Attempt.run_id == run_id).order_by(Attempt.number)
+            counting = [(row.env_steps, row.code) for row in session.execute(every)]
+            trained = {"code": codes.of_attempts(counting, codes.forked_at(run)), "hardware": hardware}
+            self._update(session, run_id, attempt, trained | origin)
+
     def heartbeat(self, run_id: str, attempt: int, *, env_steps: int, updates: int, scalars: Sequence[Point]) -> bool:
         """Sign of life, progress and buffered metrics in one transaction; returns whether a stop was asked for.
 
@@ -133,16 +164,17 @@ class Store(SweepQueue, Labels, Registrations):
                 session.execute(upsert, [{"run_id": run_id, **point._asdict()} for point in scalars])
         return stop
 
-    def finish(self, run_id: str, attempt: int, status: str, reason: str | None = None) -> None:
+    def finish(self, run_id: str, attempt: int, status: str, reason: str | None = None, diverged: bool = False) -> None:
         """End an attempt: finished, failed (with a reason of one line), stopped, or queued: given back.
 
-        Raises `StaleAttempt`.
+        diverged: it failed by its method, which is an outcome, and not by its machine. Raises `StaleAttempt`.
         """
         ended = None if status == "queued" else time.time()
         with self._write() as session:
             values = sign_of_life() | {
                 "status": status,
                 "reason": reason,
+                "diverged": diverged,
                 "finished_at": ended,
                 "stop_requested": False,
             }
@@ -271,6 +303,12 @@ class Store(SweepQueue, Labels, Registrations):
         if stop is None:
             raise StaleAttempt(f"run {run_id} is no longer in the hands of attempt {attempt}")
         return stop
+
+
+def _origin(packages: Mapping[str, str] | None) -> dict[str, Any]:
+    """The provenance columns of this process, with further packages."""
+    origin = provenance.collect()
+    return origin | {"packages": origin["packages"] | dict(packages or {})}
 
 
 def _names(base: str) -> Iterable[str]:

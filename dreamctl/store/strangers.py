@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -13,12 +14,25 @@ from sqlalchemy.orm import Session
 
 from agent.config import Config, ConfigError
 from dreamctl.errors import BadRecord, HomeError
-from dreamctl.store import database, paths
+from dreamctl.store import code, database, paths
 from dreamctl.store.access import Access
 from dreamctl.store.identity import NAME
-from dreamctl.store.models import STATUSES, Artifact, Base, Checkpoint, Evaluation, Run, Sweep
+from dreamctl.store.models import (
+    STATUSES,
+    Artifact,
+    Attempt,
+    Base,
+    Checkpoint,
+    Evaluation,
+    Look,
+    Registration,
+    Run,
+    Sweep,
+)
 
-_LISTS = ("tags", "returns")  # the JSON columns that hold no object
+_LISTS = ("tags", "returns", "answers")  # the JSON columns that hold no object
+_CODES = rf"({code.PATTERN}|{code.UNKNOWN})(\+{code.PATTERN})*"
+_LARGEST = 2**20  # characters of JSON that somebody has written about a sweep, or that is kept of an attempt
 
 
 def admit(file: Path, home: Path) -> Access:
@@ -95,6 +109,8 @@ def _meant(access: Access) -> None:
                 raise BadRecord(f"run {run.name} has a config that cannot be used ({error}): not imported") from error
             if not all(isinstance(tag, str) for tag in run.tags):
                 raise BadRecord(f"run {run.name} has tags that are none: not imported")
+            if run.code is not None and not re.fullmatch(_CODES, run.code):
+                raise BadRecord(f"run {run.name} has a code that is none: not imported")
         for sweep in session.scalars(select(Sweep)):
             paths.checked_id(sweep.id)
             _checked_name(sweep.name)
@@ -108,6 +124,24 @@ def _meant(access: Access) -> None:
                 access.file(run_id, path)
             if not returns or not all(type(value) in (int, float) for value in returns):
                 raise BadRecord("the database holds an evaluation without returns: not imported")
+        _history(session)
+
+
+def _history(session: Session) -> None:
+    """Attempts, registrations and looks: their numbers, codes and sizes."""
+    for attempt in session.scalars(select(Attempt).execution_options(yield_per=1000)):
+        size = len(json.dumps(attempt.packages)) + len(attempt.git_diff or "")
+        good = attempt.number > 0 and attempt.env_steps >= 0 and size <= _LARGEST
+        if not good or not re.fullmatch(code.PATTERN, attempt.code):
+            raise BadRecord(f"run {attempt.run_id} has an attempt that is none: not imported")
+    for registered in session.scalars(select(Registration)):
+        size = len(json.dumps(registered.content))
+        good = registered.version > 0 and registered.runs >= 0 and size <= _LARGEST
+        if not good or registered.code is not None and not re.fullmatch(code.PATTERN, registered.code):
+            raise BadRecord(f"sweep {registered.sweep_id} has a registration that is none: not imported")
+    for look in session.scalars(select(Look)):
+        if look.number < 0 or look.seeds < 1 or look.version < 1 or len(json.dumps(look.answers)) > _LARGEST:
+            raise BadRecord(f"sweep {look.sweep_id} has a look that is none: not imported")
 
 
 def _checked_name(name: str) -> None:

@@ -91,9 +91,13 @@ class SweepQueue(Queries):
             return list(connection.execute(statement.order_by(SweepRun.position)))
 
     def totals(self, sweep_id: str) -> dict[str, tuple[int, int, int]]:
-        """For each status: how many runs of a sweep have it, their environment steps done, and those to train for."""
+        """For each status: how many runs of a sweep have it, their environment steps done, and those to train for.
+
+        Runs that have diverged are not among the failed ones (`Run.standing`).
+        """
         sums = (func.count(), func.sum(Run.env_steps), func.sum(Run.steps))
-        statement = select(Run.status, *sums).join(SweepRun).where(SweepRun.sweep_id == sweep_id).group_by(Run.status)
+        standing = case((Run.diverged & (Run.status == "failed"), "diverged"), else_=Run.status)
+        statement = select(standing, *sums).join(SweepRun).where(SweepRun.sweep_id == sweep_id).group_by(standing)
         with self._engine.connect() as connection:
             return {status: (runs, done, steps) for status, runs, done, steps in connection.execute(statement)}
 
@@ -127,7 +131,7 @@ class SweepQueue(Queries):
         """Queue stopped and failed runs again, with their count of lost workers reset; returns how many."""
         waiting = Run.id.in_(run_ids) & Run.status.in_(("stopped", "failed"))
         with self._write() as session:
-            values = {"status": "queued", "reason": None, "finished_at": None, "deaths": 0, "log_tail": None}
+            values = dict(status="queued", reason=None, diverged=False, finished_at=None, deaths=0, log_tail=None)
             return session.execute(update(Run).where(waiting).values(**values)).rowcount  # type: ignore[attr-defined]
 
     def withdraw(self, run_ids: Sequence[str]) -> set[str]:
@@ -291,6 +295,7 @@ def claimed(device: str, by_scheduler: bool, job: str | None = None) -> dict[str
     return dict(
         status="running",
         reason=None,
+        diverged=False,
         stop_requested=False,
         attempt=Run.attempt + 1,
         device=device,

@@ -13,12 +13,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput
 from dreamctl.store.access import Access
-from dreamctl.store.models import Artifact, Checkpoint, Evaluation, Run, Scalar, Sweep, SweepRun
+from dreamctl.store.models import (
+    Artifact,
+    Attempt,
+    Checkpoint,
+    Evaluation,
+    Look,
+    Registration,
+    Run,
+    Scalar,
+    Sweep,
+    SweepRun,
+)
 
 _CHUNK = 5000  # rows
 _EPISODE = re.compile(r"\d{6,}\.npz")
@@ -52,9 +63,9 @@ def copy_records(source: Access, target: Access, run_ids: Sequence[str], sweeps:
     with source._engine.execution_options(**level).connect() as connection, target._write() as session:
         for table, key, chosen in (
             *((Run, Run.id, run_ids), (Sweep, Sweep.id, sweeps)),
-            *((each, each.run_id, run_ids) for each in (Scalar, Evaluation, Artifact)),
+            *((each, each.run_id, run_ids) for each in (Attempt, Scalar, Evaluation, Artifact)),
             *([(Checkpoint, Checkpoint.run_id, run_ids)] if part.checkpoints else []),
-            (SweepRun, SweepRun.sweep_id, sweeps),
+            *((each, each.sweep_id, sweeps) for each in (SweepRun, Registration, Look)),
         ):
             for one in chosen:
                 for rows in _chunks(connection, table, key == one):
@@ -102,7 +113,8 @@ class Arrival:
                     "tags": list(dict.fromkeys([*now.tags, *values["tags"]])),
                 }
             self._put(session, Run, [values])
-            for table in (Scalar, Artifact, Checkpoint):
+            session.execute(delete(Attempt).where(Attempt.run_id == self.id))  # it may have had more of them here
+            for table in (Attempt, Scalar, Artifact, Checkpoint):
                 for rows in _chunks(connection, table, table.run_id == self.row["id"]):
                     rows = [row for row in rows if table is not Checkpoint or row["path"] in whole]
                     self._put(session, table, [row | {"run_id": self.id} for row in rows])
@@ -153,7 +165,8 @@ def _state(run: Run | None) -> tuple[Any, ...] | None:
 def enter_sweep(source: Access, target: Access, sweep: Sweep, ids: dict[str, str]) -> str:
     """Copy a sweep into a home; returns its name there. ids: {run id in source: in target} of the members to enter.
 
-    If the target has the sweep already (same plan and creation time), it gets the members that it lacks.
+    If the target has the sweep already (same plan and creation time), it gets the members that it lacks, and the
+    registrations and looks, unless its own tell another story.
     """
     with Session(target._engine) as session:
         then = session.scalars(select(Sweep).where(Sweep.created_at == sweep.created_at))
@@ -162,6 +175,7 @@ def enter_sweep(source: Access, target: Access, sweep: Sweep, ids: dict[str, str
     name = same.name if same else free_name(target, Sweep.name, sweep.name)
     identifier = same.id if same else secrets.token_hex(4) if taken else sweep.id
     with source._engine.connect() as connection:
+        history = {table: _story(connection, table, sweep.id) for table in (Registration, Look)}
         member = select(SweepRun).where(SweepRun.sweep_id == sweep.id).order_by(SweepRun.position)
         rows = [row for row in connection.execute(member).mappings() if row["run_id"] in ids]
     with target._write() as session:
@@ -171,7 +185,21 @@ def enter_sweep(source: Access, target: Access, sweep: Sweep, ids: dict[str, str
             session.flush()
         for row in rows:
             session.merge(SweepRun(sweep_id=identifier, run_id=ids[row["run_id"]], position=row["position"]))
+        here = {table: _story(session.connection(), table, identifier) for table in history}
+        if all(
+            history[table][key] == here[table][key] for table in here for key in history[table].keys() & here[table]
+        ):
+            for table in history:
+                for key in history[table].keys() - here[table].keys():
+                    session.add(table(**history[table][key] | {"sweep_id": identifier}))
     return name
+
+
+def _story(connection: Connection, table: Any, sweep_id: str) -> dict[int, dict[str, Any]]:
+    """The registrations or looks of a sweep by their number, without its id."""
+    (number,) = (column.name for column in table.__table__.columns if column.primary_key and column.name != "sweep_id")
+    rows = connection.execute(select(table.__table__).where(table.sweep_id == sweep_id)).mappings()
+    return {row[number]: {key: value for key, value in row.items() if key != "sweep_id"} for row in rows}
 
 
 def free_name(store: Access, column: Any, name: str) -> str:

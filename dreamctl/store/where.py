@@ -1,19 +1,24 @@
-"""Filtering runs by conditions: "FIELD=VALUE", several values separated by commas."""
+"""Filtering runs by conditions: "FIELD=VALUE", several values separated by commas.
+
+A code is meant by its beginning: "code=3f2a" fits the runs that only this code has trained.
+"""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from dreamctl.errors import BadInput
-from dreamctl.store.identity import DEFAULTS
+from dreamctl.store import code, fields
 
 T = TypeVar("T")
 
 # What a run has beside its config's fields.
-_OWN = ("name", "task", "seed", "preset", "status", "tags", "host", "device", "git_commit")
+_OWN = (
+    *("name", "task", "seed", "preset", "status", "diverged", "tags", "host", "device", "hardware", "code"),
+    "git_commit",
+)
 
 Conditions = Sequence[tuple[str, tuple[str, ...]]]
 
@@ -26,10 +31,7 @@ def parse(texts: Sequence[str]) -> Conditions:
         chosen = tuple(value.strip() for value in values.split(",") if value.strip())
         if not equals or not chosen:
             raise BadInput(f"--where takes FIELD=VALUE, not {text!r}")
-        if field not in DEFAULTS and field not in _OWN:
-            near = difflib.get_close_matches(field, [*DEFAULTS, *_OWN], n=1)
-            hint = f", did you mean {near[0]!r}?" if near else f": a config field, {', '.join(_OWN)}"
-            raise BadInput(f"--where: unknown field {field!r}{hint}")
+        fields.check(field, _OWN, "--where: unknown field")
         found.append((field, chosen))
     return found
 
@@ -41,7 +43,7 @@ def fit(runs: Sequence[T], conditions: Conditions) -> list[T]:
 
 def columns(conditions: Conditions) -> set[str]:
     """The columns that conditions are about."""
-    return {field if field in _OWN else "config" for field, _ in conditions}
+    return {column for field, _ in conditions for column in fields.columns(field)}
 
 
 def is_any(own: Any, values: Sequence[str]) -> bool:
@@ -50,7 +52,8 @@ def is_any(own: Any, values: Sequence[str]) -> bool:
 
 
 def _holds(run: Any, field: str, values: Sequence[str]) -> bool:
-    return is_any(getattr(run, field) if field in _OWN else run.config.get(field), values)
+    own = fields.value(run, field)
+    return any(code.fits(own, text) for text in values) if field == "code" else is_any(own, values)
 
 
 def _same(value: Any, text: str) -> bool:

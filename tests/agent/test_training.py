@@ -14,6 +14,7 @@ from torch import nn
 
 from agent import checkpoints, dreamer, tasks, trained, training
 from agent.config import INHERITED, METHODS, OBJECTIVES, make
+from agent.divergence import Diverged
 from agent.environment import Environment
 from tests.agent.conftest import DEVICES
 
@@ -317,7 +318,7 @@ def test_evaluation_of_a_checkpoint_is_repeatable(whole):
 
 def test_a_loss_that_is_not_finite_fails_the_run(tmp_path):
     config = make("smoke", dict(steps=120, episode_length=40, updates=3, batch_length=5, model_lr=1e30))
-    with pytest.raises(FloatingPointError, match="is (nan|inf)"):
+    with pytest.raises(Diverged, match=r"is (nan|inf) after \d+ updates, \d+ env steps"):
         training.train(TASK, config, 0, tmp_path, Recorder())
 
 

@@ -44,6 +44,7 @@ def test_runs_are_rows_with_their_configs(home):
     assert len(some) == 3 and set(some.task) == {"walker_walk"} and set(some.horizon) == {20}
     run = open_store(home.path).find(AGENT)
     row = table.set_index("name").loc[AGENT]
+    assert (row.code, row.hardware) == (run.code, run.hardware) and set(table[table.name != AGENT].code) == {"unknown"}
     assert row.score == run.score and row.batch_length == 5 and row.status == "finished"
     assert row.created_at.timestamp() == pytest.approx(run.created_at)
     assert not len(home.runs("task=cheetah_run"))

@@ -138,5 +138,5 @@ def test_a_kill_after_the_first_save_of_a_resumed_run_spoils_nothing(extended, f
     assert subprocess.run([sys.executable, "-c", code, str(store.home), run.id]).returncode == -9
     assert files_of(store, run).items() > before.items()
     store.reap()
-    assert all(whole for _, whole in files.newest_first(store, run))
+    assert all(whole for *_, whole in files.newest_first(store, run))
     assert worker.work(store, run.id, "cpu").status == "finished"

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from agent.config import make
+from agent.divergence import Diverged
 from agent.environment import Environment, EnvironmentProblem
 from agent.external import _areas
+from agent.rollout import play
 from agent.tasks import get
 from dreamctl.store import open_store
 from tests.dreamctl.conftest import QUICK, cli
@@ -121,12 +123,12 @@ def test_a_module_that_is_nowhere_is_one_line(tmp_path):
 class Ending:
     """Ends after 5 environment steps: by its nature, or because its time is up."""
 
-    def __init__(self, terminated):
+    def __init__(self, terminated, reward=1.0):
         from types import SimpleNamespace
 
         self.observation_space = SimpleNamespace(shape=(32, 32, 3), dtype=np.dtype(np.uint8))
         self.action_space = SimpleNamespace(low=-np.ones(1), high=3 * np.ones(1), dtype=np.dtype(np.float32))
-        self.terminated, self.actions = terminated, []
+        self.terminated, self.reward, self.actions = terminated, reward, []
 
     def reset(self, seed=None):
         self.count = 0
@@ -137,13 +139,13 @@ class Ending:
         self.actions.append(action)
         assert self.count <= 5, "went on after its end"
         ends = self.count == 5
-        return np.full((32, 32, 3), self.count, np.uint8), 1.0, ends and self.terminated, ends, {}
+        return np.full((32, 32, 3), self.count, np.uint8), self.reward, ends and self.terminated, ends, {}
 
 
 @pytest.fixture
 def ending(monkeypatch):
-    def make_environment(terminated, **settings):
-        monkeypatch.setattr("agent.external._load", lambda factory: lambda: Ending(terminated))
+    def make_environment(terminated, reward=1.0, **settings):
+        monkeypatch.setattr("agent.external._load", lambda factory: lambda: Ending(terminated, reward))
         return Environment(get("any:thing"), make("smoke", dict(episode_length=20, batch_length=3) | settings))
 
     return make_environment
@@ -165,6 +167,23 @@ def test_an_episode_that_is_cut_off_names_the_setting(ending):
     environment.step(np.zeros(1))
     with pytest.raises(EnvironmentProblem, match="after 5 steps: --set episode_length=5"):
         environment.step(np.zeros(1))
+
+
+@pytest.mark.parametrize("reward", [np.nan, -np.inf, 1e39])
+def test_a_reward_that_is_not_finite_is_the_environments_fault(ending, reward):
+    """And not the method's, whose runs would count as diverged. Replay holds float32, in which 1e39 is infinite."""
+    environment = ending(True, reward)
+    environment.reset(0)
+    with pytest.raises(EnvironmentProblem, match="gave a reward of .*: it must be finite"):
+        environment.step(np.zeros(1))
+
+
+def test_an_action_that_is_not_finite_is_the_methods_fault(ending):
+    """It never reaches the simulator, which would say that its physics are broken."""
+    environment = ending(True)
+    with pytest.raises(Diverged, match="an action is nan"):
+        play(environment, lambda image: np.array([np.nan], np.float32), 0, 1, lambda: None)
+    assert environment.simulator.env.actions == []
 
 
 @pytest.mark.parametrize("length", [32, 64, 48, 96, 20])

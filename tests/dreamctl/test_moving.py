@@ -11,8 +11,12 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from dreamctl.errors import BadInput
 from dreamctl.jobs import sweeps, worker
@@ -20,7 +24,7 @@ from dreamctl.jobs.launch import submit
 from dreamctl.jobs.scheduler import enroll
 from dreamctl.jobs.spec import with_steps
 from dreamctl.store import open_store
-from dreamctl.store.models import Run
+from dreamctl.store.models import Attempt, Look, Registration, Run
 from dreamctl.store.moving import Part, export, import_
 from tests.agent.test_training import assert_same
 from tests.dreamctl.conftest import MLFLOW, cli, made_older, spec, typed
@@ -122,6 +126,60 @@ def test_two_homes_become_one_and_names_and_ids_that_clash_change(origin, tmp_pa
     before = [(r.id, r.name) for r in there.runs()]
     assert import_(there, store.home, said.append, quiet) == []
     assert [(r.id, r.name) for r in there.runs()] == before and len(there.sweeps()) == 2
+
+
+def test_a_sweep_arrives_with_its_registrations_and_looks(tmp_path):
+    """Those of a sweep that is here already are added, unless the one here has gone another way."""
+    store = open_store(tmp_path / "store")
+    sweep = enroll(store, "mine", [spec(1)], {"name": "mine"}, 3)
+
+    def judge(where, number, moment):
+        with where._write() as session:
+            for row in (
+                Registration(sweep_id=sweep.id, version=number, content={"a": number}, created_at=moment, runs=0),
+                Look(sweep_id=sweep.id, number=number, seeds=3, version=1, judged_at=moment, answers=[{"b": moment}]),
+            ):
+                session.add(row)
+
+    def history(where):
+        with Session(where._engine) as session:
+            versions = session.scalars(select(Registration).order_by(Registration.version))
+            looks = session.scalars(select(Look).order_by(Look.number))
+            return [(r.version, r.content, r.created_at) for r in versions], [(k.number, k.answers) for k in looks]
+
+    judge(store, 1, 1.0)
+    runs, file = [run.id for run in store.runs()], tmp_path / "x.tar"
+    export(store, runs, [sweep.id], file, Part(), print, quiet)
+    there, apart = open_store(tmp_path / "there"), open_store(tmp_path / "apart")
+    for other in (there, apart):
+        import_(other, file, print, quiet)
+        assert history(other) == history(store) == ([(1, {"a": 1}, 1.0)], [(1, [{"b": 1.0}])])
+    judge(store, 2, 2.0)
+    judge(apart, 2, 3.0)
+    judge(store, 3, 4.0)
+    kept = history(apart)
+    for other in (there, apart):
+        import_(other, store.home, print, quiet)
+    assert history(there) == history(store) and history(apart) == kept
+
+
+def test_what_is_recorded_has_its_attempts(origin, tmp_path, monkeypatch):
+    """`scripts/record` into a folder of its own."""
+    store, run = origin
+    path = str(Path(__file__).parents[2] / "scripts" / "record")
+    script = ModuleType("record")
+    monkeypatch.setattr(script, "__file__", path, raising=False)
+    exec(compile(Path(path).read_text(), path, "exec"), vars(script))
+    monkeypatch.setattr(script, "RECORDED", tmp_path / "recorded")
+    for _ in range(2):
+        script.main(store.home, [run.name])
+    there = open_store(tmp_path / "recorded")
+    (kept,) = there.runs()
+    assert (kept.id, kept.code, kept.hardware, kept.score) == (run.id, run.code, run.hardware, run.score)
+    with Session(there._engine) as session:
+        attempts = session.scalars(select(Attempt))
+        assert [(a.run_id, a.number, a.code, a.git_diff) for a in attempts] == [(run.id, 1, run.code, None)]
+    assert len(there.checkpoints(run.id)) == 1 and there.scalars(run.id, "eval/return")
 
 
 def test_what_dreamctl_names_it_takes_back(tmp_path):
@@ -333,6 +391,17 @@ HOSTILE = {
     "a config of another program": sql("""UPDATE run SET config = '{"a": 1}'"""),
     "tags that are none": sql("UPDATE run SET tags = '[1]'"),
     "an infinite metric": sql("UPDATE scalar SET value = 9e999"),
+    "a code that is none": sql("UPDATE run SET code = 'mine'"),
+    "an attempt's code that is none": sql("UPDATE attempt SET code = 'mine'"),
+    "an attempt before all others": sql("UPDATE attempt SET number = 0"),
+    "packages without end": sql("UPDATE attempt SET packages = json_object('a', hex(zeroblob(600000)))"),
+    "an attempt of no run": sql("PRAGMA foreign_keys=OFF", "UPDATE attempt SET run_id = 'aaaaaaaa'"),
+    "a registration of no sweep": sql("INSERT INTO registration VALUES ('aaaaaaaa', 1, '{}', 1.0, 0, NULL, NULL, 0)"),
+    "answers that are none": sql(
+        "INSERT INTO sweep (id, name, spec, paused, stopped, max_attempts, created_at) "
+        "VALUES ('aaaaaaaa', 'other', '{}', 0, 0, 1, 1.0)",
+        "INSERT INTO look VALUES ('aaaaaaaa', 0, 1, 1, 1.0, '[1]')",
+    ),
     "a status that is none": sql("UPDATE run SET status = 'gone'"),
     "records of no run": sql("PRAGMA foreign_keys=OFF", "UPDATE scalar SET run_id = 'aaaaaaaa'"),
     "a schema of the future": sql("UPDATE alembic_version SET version_num = '9999'"),

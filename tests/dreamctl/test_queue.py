@@ -293,13 +293,13 @@ def test_a_run_goes_on_from_its_newest_whole_checkpoint(store):
         path.write_text(path.name)
         known = dict(path=path.name, env_steps=int(path.stem), updates=1, bytes=1, sha256=files.sha256(path))
         store.record_checkpoint(run.id, attempt, **known)
-    assert next(files.newest_first(store, run)) == (paths[2], True)
+    assert next(files.newest_first(store, run)) == (paths[2], 240, True)
     paths[2].write_text("torn")
-    assert list(files.newest_first(store, run))[:2] == [(paths[2], False), (paths[1], True)]
+    assert list(files.newest_first(store, run))[:2] == [(paths[2], 240, False), (paths[1], 160, True)]
     paths[1].unlink()
-    assert [whole for _, whole in files.newest_first(store, run)] == [False, False, True]
+    assert [whole for *_, whole in files.newest_first(store, run)] == [False, False, True]
     paths[0].unlink()
-    assert [whole for _, whole in files.newest_first(store, run)] == [False, False, False]
+    assert [whole for *_, whole in files.newest_first(store, run)] == [False, False, False]
 
 
 def test_an_unclaimed_run_is_ended_unless_a_sweep_has_it(store, sweep):

@@ -290,8 +290,8 @@ def test_a_failing_run_says_why(tmp_path):
     done = quick_run("--set", "model_lr=1e30", "--inline", home=tmp_path)
     assert done.returncode == 1
     (run,) = open_store(tmp_path).runs()
-    assert run.status == "failed" and run.reason.startswith("FloatingPointError: ")
-    assert done.stderr.strip().splitlines()[-1] == f"dreamctl: run {run.name} failed: {run.reason}"
+    assert run.status == "failed" and run.diverged and " is nan after " in run.reason
+    assert done.stderr.strip().splitlines()[-1] == f"dreamctl: run {run.name} diverged: {run.reason}"
 
 
 def test_eval_scores_a_checkpoint(whole):

@@ -84,7 +84,7 @@ def test_a_sweep_of_ten_thousand_runs_is_watched_without_loading_them(tmp_path, 
     begin = time.process_time()
     assert len(store.members(sweep.id)) == 10_004
     assert watched < (time.process_time() - begin) / 2
-    assert state["counts"] == {"queued": 2, "running": 1, "finished": 10_000, "failed": 1, "stopped": 0}
+    assert state["counts"] == {"queued": 2, "running": 1, "finished": 10_000, "failed": 1, "stopped": 0, "diverged": 0}
     assert (state["env_steps"], state["steps"], state["runs"]) == (0, 10_004 * 240, 10_004)
     assert [row["name"] for row in state["running"] + state["failed"]] == [running.name, failed.name]
     assert told == [f"run {failed.name} failed: x"] and (running.id, "running", 1) in states and active

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from agent import checkpoints
+from agent.config import Config
 from dreamctl.jobs.launch import submit
-from dreamctl.jobs.scheduler import Job, Scheduler
+from dreamctl.jobs.scheduler import Job, Scheduler, enroll
+from dreamctl.jobs.spec import RunSpec
 from dreamctl.store import open_store
 from tests.agent.test_training import assert_same
-from tests.dreamctl.conftest import MLFLOW, QUICK, cli, spec
+from tests.dreamctl.conftest import MLFLOW, QUICK, cli, spec, typed
 
 GRID = [
     *("--tasks", "pendulum_swingup", "--preset", "smoke", "--seeds", "2"),
@@ -270,16 +272,23 @@ def test_a_full_disk_fails_the_run_and_the_sweep_goes_on(tmp_path):
 def test_a_failing_run_says_why_and_the_sweep_goes_on(tmp_path):
     command = ["sweep", "--grid", "model_lr=1e30,1e-3", *GRID[:5], "1", *GRID[6:]]
     done = cli(*command, home=tmp_path, OMP_NUM_THREADS="1")
-    assert done.returncode == 1 and "1 run of sweep" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 0 and "1 finished, 1 diverged" in done.stdout and "Traceback" not in done.stderr
     store = open_store(tmp_path)
     failed, finished = sorted(store.runs(), key=lambda run: run.status)
     assert (failed.status, finished.status) == ("failed", "finished")
-    assert failed.reason.startswith("FloatingPointError")
+    assert failed.diverged and not finished.diverged and " is nan after " in failed.reason
     shown = cli("status", home=tmp_path).stdout
-    assert "1 failed" in shown and "FloatingPointError" in shown
-    assert "FloatingPointError" in cli("logs", failed.name, home=tmp_path).stdout
-    assert cli("retry", store.sweeps()[0].name, home=tmp_path).returncode == 0
-    assert store.get(failed.id).status == "queued"
+    assert "1 diverged" in shown and f"{failed.name} diverged: {failed.reason}" in " ".join(shown.split())
+    assert "Diverged: " in cli("logs", failed.name, home=tmp_path).stdout
+    for again in (store.sweeps()[0].name, "--where=model_lr=1e30"):
+        refused = typed("retry", again, home=tmp_path)
+        assert refused.returncode == 2 and f"dreamctl retry {failed.name}" in refused.stderr
+    cell = RunSpec(failed.task, failed.seed, Config.from_dict(failed.config), failed.preset)
+    record = enroll(store, "again", [cell], {}, max_attempts=3, retry_failed=True)
+    assert store.counts(record.id) == {"diverged": 1}
+    retried = typed("retry", failed.name, home=tmp_path)
+    assert retried.returncode == 0 and f"{failed.name} had diverged" in retried.stderr
+    assert (store.get(failed.id).status, store.get(failed.id).diverged) == ("queued", False)
     assert cli("rm", finished.name, "--yes", home=tmp_path).returncode == 0
     assert not store.folder(finished.id).exists() and len(store.runs()) == 1
 

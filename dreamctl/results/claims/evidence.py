@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from agent.config import METHODS, make
 from dreamctl.jobs.questions import Cell as Asked
 from dreamctl.jobs.sweeps import BUILT_IN
-from dreamctl.results import selection
+from dreamctl.results import selection, standing
 from dreamctl.results.cells import WATCHING, Choice
 from dreamctl.results.outcomes import Outcomes
 from dreamctl.store import Run, Store
@@ -55,10 +55,10 @@ class Evidence:
 
     steps: environment steps at which scores are read. Setting and length are those of the paper if one of its sweeps is
     complete there; else those at which most of its cells have runs, however many other runs there are. Runs that have
-    not come so far, or were not evaluated up to there, do not count (`unfinished`), but for those that their method has
-    ruined; nor do all but one of those that differ in nothing but their length (`twice`). settings: the config of all
-    runs but for what the paper varies; runs with others are left out, `left_out` says how many. Raises `BadInput` when
-    no run fits the choice, and for runs of several presets.
+    not come so far, or were not evaluated up to there, do not count (`unfinished`), nor all but one of those of a cell
+    and seed (`standing`). notes: remarks on runs that have diverged, have failed or were done twice. settings: the
+    config of all runs but for what the paper varies; runs with others are left out, `left_out` says how many. Raises
+    `BadInput` when no run fits the choice, and for runs of several presets.
     """
 
     def __init__(self, store: Store, choice: Choice) -> None:
@@ -75,9 +75,13 @@ class Evidence:
         come = [run for run in come if every.of(run, "final") is not None]
         self.unfinished = len(kept) - len(come)
         self.cells: dict[Cell, dict[int, Run]] = defaultdict(dict)
-        for run in sorted(come, key=self._preference):
-            self.cells[cell_of(run)][run.seed] = run
-        self.twice = len(come) - sum(map(len, self.cells.values()))
+        of_cells: dict[Cell, list[Run]] = defaultdict(list)
+        for run in come:
+            of_cells[cell_of(run)].append(run)
+        for cell, of in of_cells.items():
+            self.cells[cell] = {run.seed: run for run in standing.of_each_seed(of, self.steps)}
+        ended = [run for run in kept if run.status == "failed"]
+        self.notes = standing.remarks(ended) + standing.again(of_cells.values(), self.steps)
         own = {cell.key: [run for _, run in sorted(seeds.items())] for cell, seeds in self.cells.items()}
         self.outcomes = every.grouped(own)
 
@@ -103,10 +107,6 @@ class Evidence:
             return sum(min(SEEDS, of) for of in seeds), sum(seeds), setting[0] == usual, setting[1]
 
         return max(own, key=merit)
-
-    def _preference(self, run: Run) -> tuple[bool, int]:
-        """Of a run that was done twice that of the wanted length counts, for its final evaluation, else the longer."""
-        return run.steps == self.steps, run.env_steps
 
     @property
     def exhausted(self) -> bool:

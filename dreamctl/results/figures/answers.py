@@ -61,12 +61,11 @@ def _rows(axis: Any, unit: str, numbers: Sequence[Mapping[str, Any]], decides: s
         if number["estimate"] is None:
             axis.text(nothing, -place, "runs are missing", color="#777777", ha="center", va="center")
             continue
-        # an end that is not known reaches to the edge and beyond
-        ends = (
-            least / 10 if number["low"] is None else number["low"],
-            most * 10 if number["high"] is None else number["high"],
+        reach = (  # an end that is not known is beyond the edge
+            low if number["low"] is None else number["low"],
+            high if number["high"] is None else number["high"],
         )
-        axis.plot(ends, (-place, -place), color=color, linewidth=1, solid_capstyle="butt")
+        axis.plot(reach, (-place, -place), color=color, linewidth=1, solid_capstyle="butt")
         fill = color if number["name"] == decides else "white"
         axis.plot(number["estimate"], -place, "o", color=color, markersize=3.5, markerfacecolor=fill)
     names = [n["name"] + (" (floor)" if n["floored"] else "") for n in numbers]

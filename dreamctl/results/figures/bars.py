@@ -40,7 +40,8 @@ def draw(
     """Grouped bars, tasks in the order of the first method's scores, those without one last; then the means.
 
     scores: {method: {task: score}}; labels: {method: what the legend says}. Hatched: runs that are shorter than asked
-    for, with their environment steps. The means are over the tasks that all methods have a score for, unless given.
+    for or have diverged, with their environment steps. The means are over the tasks that all methods have a score for,
+    unless given.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamctl.results import curves
-from dreamctl.results.cells import WATCHING, Choice, come, must_agree
-from dreamctl.results.figures import final, lines, style
+from dreamctl.results import curves, grouping, standing
+from dreamctl.results.cells import WATCHING, Choice, must_agree
+from dreamctl.results.figures import lines, style
 from dreamctl.store import Run, Store
 
 
@@ -37,7 +37,7 @@ def draw(
 ) -> list[Path]:
     """Draw runs into STEM.*; `BadInput` when none of them has been evaluated.
 
-    by: the config fields whose values are lines besides method and objective, instead of all in which the runs differ.
+    by: the fields whose values are lines besides method and objective, instead of all in which the runs differ.
     """
     figure, rows = make(store, runs, by, choice)
     return style.save(figure, stem, lines.CURVES, rows, formats)
@@ -75,7 +75,7 @@ def _beside(axis: Any, store: Store, task: str, runs: Sequence[Run], choice: Cho
     if baseline is not None:
         look = style.LOOKS["Random policy"]
         axis.axhline(baseline, color=look.color, linewidth=1, linestyle=look.style, label="Random policy")
-        rows.append((task, "Random policy", "", "", baseline, "", "", "", "", ""))
+        rows.append((task, "Random policy", "", "", baseline, "", "", "", "", "", ""))
     if not choice.published or choice.x != "steps":
         return rows
     until = choice.until or max(run.steps for run in runs)
@@ -89,27 +89,29 @@ def _beside(axis: Any, store: Store, task: str, runs: Sequence[Run], choice: Cho
 def grouped(
     store: Store, runs: Sequence[Run], by: tuple[str, ...] | None, choice: Choice
 ) -> dict[str, dict[str, list[Run]]]:
-    """{label of a line: {task: its evaluated runs by seed}}, in the paper's order; of a run done twice the longer one.
+    """{label of a line: {task: its runs by seed}}, in the paper's order; of a run done twice the one that counts.
+
+    Runs that do not count (`outcomes`) are left out, unless there are no others.
 
     Raises `BadInput` when there is none, for an unknown field, and when runs of one line differ in more than seeds.
     """
-    for key in by or ():
-        final.check(key)
+    grouping.check(by or ())
     points = curves.evaluations(store, runs, choice.until)
     runs = [run for run in runs if len(points[run.id][0])]
+    runs = [run for run in runs if standing.counts(run)] or list(runs)
     lines.require(runs, choice.until)
+    asked = min(max(run.steps for run in runs), choice.until or math.inf)
     if choice.complete:
-        asked = min(max(run.steps for run in runs), choice.until or math.inf)
-        runs = [run for run in runs if come(run) >= asked]
+        runs = [run for run in runs if standing.come(run) >= asked]
         lines.require(runs, None)
     varied, presets = _varied(runs), len({run.preset for run in runs})
     members: dict[Group, dict[str, list[Run]]] = {}
-    for run in sorted(runs, key=lambda run: (run.seed, run.env_steps)):
+    for run in runs:
         members.setdefault(_group(run, varied, presets, by), {}).setdefault(run.task, []).append(run)
     for by_task in members.values():
         for task, same in by_task.items():
             must_agree(same)
-            by_task[task] = list({run.seed: run for run in same}.values())
+            by_task[task] = standing.of_each_seed(same, asked)
     return {label(group, list(members)): members[group] for group in sorted(members, key=_place)}
 
 
@@ -119,8 +121,8 @@ def _group(run: Run, varied: Mapping[tuple[str, ...], list[str]], presets: int, 
     With `by` the values of these fields are all that counts besides method and objective.
     """
     if by is not None:
-        rest = ", ".join(final.label_of(key, run.config[key]) for key in by if key not in ("method", "objective"))
-        return Group(run.method, run.objective, rest)
+        rest = [key for key in by if key not in ("method", "objective")]
+        return Group(run.method, run.objective, grouping.name(run, rest))
     words = [run.preset] if presets > 1 else []
     words += [f"forked at {run.parent['env_steps']:,}"] if run.parent else []
     words += [f"{key}={run.config[key]}" for key in varied[_kind(run)]]

@@ -130,7 +130,7 @@ def points_header(x: str) -> tuple[str, ...]:
 def points(
     axis: Any, finals: Mapping[Any, Sequence[scores.Final]], names: tuple[str, str], look: style.Look
 ) -> list[Row]:
-    """Draw final scores over x with error bars over seeds; hollow where runs are shorter than was asked for.
+    """Draw final scores over x with error bars over seeds; hollow where `scores.cell` marks them.
 
     finals: {x: those of its seeds}, drawn at the x of its rank if it is no number. Returns what was drawn.
     """
@@ -143,7 +143,7 @@ def points(
         pencil = dict(color=look.color, marker=look.marker, markersize=2.5, label=names[1])
         axis.plot(at, means, linewidth=1.2, **pencil)
         axis.errorbar(at, means, deviations, fmt="none", ecolor=look.color, elinewidth=0.6, alpha=0.6)
-        short = [(place[x], cell.mean) for x, cell in found.items() if not cell.complete]
+        short = [(place[x], cell.mean) for x, cell in found.items() if cell.status != "final"]
         if short:
             hollow = dict(color=look.color, marker=look.marker, markersize=4, markerfacecolor="white", linestyle="")
             axis.plot(*zip(*short, strict=True), zorder=3, **hollow)
@@ -151,9 +151,9 @@ def points(
 
 
 def note(rows: Sequence[Row]) -> str:
-    """What a figure of final scores says of its seeds; and of shorter runs, if there are some."""
-    short = ["hollow: runs shorter than asked for"] if any(row[-1] != "final" for row in rows) else []
-    return "; ".join([style.seeds(row[2] for row in rows), *short])
+    """What a figure of final scores says of its seeds; and of runs that it marks, if there are some."""
+    marked = scores.marked(row[-1] for row in rows)
+    return "; ".join([style.seeds(row[2] for row in rows), *([f"hollow: {marked}"] if marked else [])])
 
 
 def _performance(store: Store, choice: Choice) -> Drawn:
@@ -177,7 +177,8 @@ def _performance(store: Store, choice: Choice) -> Drawn:
     tasks = style.in_order({task for task, *_ in found.runs})
     words = [style.seeds(bar.seeds or 0 for bar in mine)]
     words += [f"published scores ({choice.version}): training steps, inputs in brackets"] if choice.published else []
-    words += ["\nhatched: shorter runs than asked for"] if any(bar.status != "final" for bar in mine) else []
+    marked = scores.marked(bar.status for bar in mine)
+    words += [f"\nhatched: {marked}"] if marked else []
     return Drawn(*_with_header(bars.draw(tasks, of, labels, "; ".join(words).replace("; \n", "\n"))), found.notes)
 
 

@@ -15,15 +15,15 @@ from typing import Any
 from agent.config import make
 from dreamctl.errors import BadInput
 from dreamctl.jobs.sweeps import Plan
-from dreamctl.results import answers, claims, costs, selection
-from dreamctl.results.cells import Choice
+from dreamctl.results import answers, claims, costs, grouping, selection, standing
+from dreamctl.results.cells import Choice, alike
 from dreamctl.results.claims import Verdict
 from dreamctl.results.figures import answers as answer_figure
 from dreamctl.results.figures import style
 from dreamctl.results.report import parts
 from dreamctl.results.report.parts import Drawn, Part
 from dreamctl.results.report.tables import Scores, Table
-from dreamctl.store import Run, Store
+from dreamctl.store import Run, Store, code
 from dreamctl.store.models import Sweep
 from dreamctl.store.paths import inside
 
@@ -107,7 +107,7 @@ def gather(store: Store, choice: Choice, folder: Path, progress: Progress) -> Re
         shown.append(Shown(part, tuple(scores for _, scores in part.tables()), tuple(drawn)))
     verdicts: list[tuple[str, Verdict]] = []
     for preset in presets:
-        if any(run.preset == preset and run.score is not None for run in runs):
+        if any(run.preset == preset and standing.counts(run) for run in runs):
             progress(f"claims, {preset}")
             evidence = claims.gather(store, replace(choice, preset=preset))
             verdicts += [(preset, verdict) for verdict in claims.judge(evidence)]
@@ -153,41 +153,41 @@ def _asked(store: Store, sweep: Sweep, folder: Path) -> list[Asked]:
 
 def _statuses(runs: Sequence[Run], presets: Sequence[str]) -> Table:
     """How many runs of each preset stand how."""
-    counted = Counter((run.preset, run.status) for run in runs)
-    names = sorted({run.status for run in runs})
+    counted = Counter((run.preset, run.standing) for run in runs)
+    names = sorted({run.standing for run in runs})
     rows = []
     for preset in presets:
         of = [run for run in runs if run.preset == preset]
         tasks, seeds = len({run.task for run in of}), len({run.seed for run in of})
-        commits = sorted({(run.git_commit or "unknown")[:8] for run in of})
-        shown = ", ".join(commits[:3]) + (f" and {len(commits) - 3} more" if len(commits) > 3 else "")
+        codes = list(map(code.short, sorted(code.parts(filter(None, map(code.of, of))))))
+        shown = ", ".join(codes[:3]) + (f" and {len(codes) - 3} more" if len(codes) > 3 else "")
         cells = (str(counted[preset, name]) for name in names)
         rows.append((preset, str(len(of)), *cells, str(tasks), str(seeds), shown))
     header = ("Preset", "Runs", *(name.capitalize() for name in names), "Tasks", "Seeds", "Code")
-    return Table("Runs", header, tuple(rows))
+    return Table("Runs", header, tuple(rows), "; ".join(grouping.mixed(alike(runs))))
 
 
 def _hours(runs: Sequence[Run], rates: dict[str, float]) -> Table:
-    """Hours per 1e6 environment steps by method and device, beside the paper's."""
+    """Hours per 1e6 environment steps by method and machine, beside the paper's."""
     measured: dict[tuple[str, str], list[float]] = defaultdict(list)
     for run in runs:
         spent = costs.hours_per_million(rates.get(run.id))
         if spent is not None:
-            measured[run.method, run.device or "?"].append(spent)
+            measured[run.method, costs.machine(run)].append(spent)
     rows = [
         (
             style.METHODS.get(method, method),
-            device,
+            machine,
             str(len(values)),
             f"{median(values):.3g}",
             f"{min(values):.3g} to {max(values):.3g}",
             f"{costs.PAPER[method]:.0f}" if method in costs.PAPER else "-",
         )
-        for (method, device), values in sorted(measured.items())
+        for (method, machine), values in sorted(measured.items())
     ]
     if rows:
         rows.append(("D4PG (not run here)", "-", "-", "-", "-", f"{costs.PAPER['d4pg']:.0f}"))
-    header = ("Method", "Device", "Runs", "Median", "Range", "Paper (V100)")
+    header = ("Method", "Machine", "Runs", "Median", "Range", "Paper (V100)")
     note = "hours at work, the sum over a run's attempts, evaluations and checkpoints included"
     return Table("Hours per 1e6 environment steps", header, tuple(rows), note)
 
@@ -209,7 +209,7 @@ def _costs(store: Store, choice: Choice, runs: Sequence[Run], rates: dict[str, f
 def _cost(name: str, runs: Sequence[Run], rates: dict[str, float]) -> tuple[str, ...]:
     timed = [run for run in runs if rates.get(run.id)]
     hours = sum(run.env_steps / rates[run.id] / 3600 for run in timed)
-    left = sum(max(0, run.steps - run.env_steps) for run in runs if run.status != "finished")
+    left = sum(max(0, run.steps - run.env_steps) for run in runs if run.standing not in ("finished", "diverged"))
     rate = median(rates[run.id] for run in timed) if timed else None
     finished = sum(run.status == "finished" for run in runs)
     steps = sum(run.env_steps for run in runs)

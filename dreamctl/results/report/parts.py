@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamctl.results import scores, selection
-from dreamctl.results.cells import WATCHING, Choice
+from dreamctl.results import grouping, scores, selection, standing
+from dreamctl.results.cells import WATCHING, Choice, alike
 from dreamctl.results.figures import curves as curve_figure
 from dreamctl.results.figures import final, style
 from dreamctl.results.report.tables import Scores
@@ -38,7 +38,7 @@ class Part:
     """Runs that are shown together: of a sweep (None: of none) and one preset, at one length.
 
     steps: environment steps at which scores are read; runs: {run id: run}, one for each cell and seed, that have come
-    so far; scores: by run id; until: as in a `Choice`, for runs that went on; left_out: runs that do not count.
+    so far; scores: by run id; until: as in a `Choice`, for runs that went on; notes: remarks.
     """
 
     sweep: str | None
@@ -47,7 +47,7 @@ class Part:
     runs: Mapping[str, Run]
     scores: Mapping[str, float]
     until: int | None
-    left_out: int
+    notes: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -57,11 +57,10 @@ class Part:
     @property
     def setting(self) -> str:
         """What its scores are about."""
-        seeds = Counter((run.task, _kind(run)) for run in self.runs.values())
-        low, high = min(seeds.values()), max(seeds.values())
+        seeds = [len(runs) for runs in alike(self.runs.values())]
+        low, high = min(seeds), max(seeds)
         many = counted(high, "seed") if low == high else f"{low} to {counted(high, 'seed')}"
-        words = f"preset {self.preset}, {self.steps:,} environment steps, {many}"
-        return words + (f"; {counted(self.left_out, 'run')} of other lengths left out" if self.left_out else "")
+        return f"preset {self.preset}, {self.steps:,} environment steps, {many}"
 
     def tables(self) -> list[tuple[str, Scores]]:
         """Its tables, each with the field that has the columns."""
@@ -91,10 +90,10 @@ class Part:
 
     def _scores(self, table: _Table) -> Scores:
         values = sorted({_value(run, table.axis) for run in table.runs}, key=_rank(table.axis)) if table.axis else []
-        columns = {value: final.label_of(table.axis, value) for value in values} or {None: "Score"}
+        columns = {value: grouping.label(table.axis, value) for value in values} or {None: "Score"}
         rows: dict[str, dict[str, list[float]]] = {}
         for run in sorted(table.runs, key=lambda run: (*_row(run, table.others), run.seed)):
-            label = ", ".join([style.title(run.task), *(final.label_of(key, run.config[key]) for key in table.others)])
+            label = ", ".join([style.title(run.task), *(grouping.label(key, run.config[key]) for key in table.others)])
             column = columns[_value(run, table.axis) if table.axis else None]
             rows.setdefault(label, {}).setdefault(column, []).append(self.scores[run.id])
         first = ", ".join(["Task", *(key.replace("_", " ") for key in table.others)])
@@ -127,24 +126,26 @@ def find(store: Store, choice: Choice) -> list[Part]:
         shown.append((None, selection.that_fit(single, choice)))
     parts = []
     for name, runs in shown:
-        evaluated = [run for run in runs if run.score is not None]
-        for preset in dict.fromkeys(run.preset for run in evaluated):
-            parts.append(_part(store, name, preset, [run for run in evaluated if run.preset == preset], choice.until))
+        for preset in dict.fromkeys(run.preset for run in runs):
+            of_preset = [run for run in runs if run.preset == preset]
+            if any(map(standing.counts, of_preset)):
+                parts.append(_part(store, name, preset, of_preset, choice.until))
     return [part for part in parts if part.runs]
 
 
 def _part(store: Store, sweep: str | None, preset: str, runs: Sequence[Run], until: int | None) -> Part:
-    lengths = Counter(run.steps for run in runs)
+    there = [run for run in runs if standing.counts(run)]
+    lengths = Counter(run.steps for run in there)
     steps = until or max(lengths, key=lambda length: (lengths[length], length))
-    # of a run that was done twice that of the wanted length counts, else the longer one
-    ordered = sorted(runs, key=lambda run: (run.steps == steps, run.env_steps))
-    single = {(run.task, _kind(run), run.seed): run for run in ordered if run.steps >= steps}
-    last = None if all(run.steps == steps for run in single.values()) else steps
-    finals = scores.finals(store, list(single.values()), steps, last, complete=True)
-    kept = {run.id: run for run in runs if run.id in finals}
-    return Part(
-        sweep, preset, steps, kept, {key: found.score for key, found in finals.items()}, last, len(runs) - len(kept)
-    )
+    cells = alike(there)
+    single = [run for cell in cells for run in standing.of_each_seed(cell, steps) if standing.come(run) >= steps]
+    last = None if all(run.steps == steps for run in single) else steps
+    finals = scores.finals(store, single, steps, last, complete=True)
+    kept = {run.id: run for run in there if run.id in finals}
+    notes = standing.remarks(runs) + standing.again(cells, steps) + grouping.mixed(alike(kept.values()))
+    short = sum(standing.come(run) < steps for run in there)
+    notes += [f"{counted(short, 'run')} shorter than {steps:,} steps left out"] if short else []
+    return Part(sweep, preset, steps, kept, {key: found.score for key, found in finals.items()}, last, tuple(notes))
 
 
 def _tables(runs: Sequence[Run]) -> Iterator[_Table]:
@@ -180,10 +181,6 @@ def _axes(runs: Sequence[Run]) -> list[str]:
     usual = ("method", "objective", "action_repeat")
     order = {key: usual.index(key) if key in usual else len(usual) for key in varied}
     return sorted(varied, key=lambda key: (-len({_value(run, key) for run in runs}), order[key], key))
-
-
-def _kind(run: Run) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((key, str(value)) for key, value in run.config.items() if key not in WATCHING))
 
 
 def _value(run: Run, key: str) -> Any:

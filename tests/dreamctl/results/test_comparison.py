@@ -150,7 +150,7 @@ def test_scores_of_shorter_runs_are_marked_or_left_out(store, evaluated):
     with store._write() as session:
         from dreamctl.store.models import Run
 
-        session.get_one(Run, runs[2].id).status = "failed"
+        session.get_one(Run, runs[2].id).status = "stopped"
     runs[2] = store.get(runs[2].id)
     (group,) = comparison.compare(store, runs, ("horizon",)).groups
     assert [(one.run.id, one.env_steps, one.wanted) for one in group.short] == [(runs[2].id, 80, 400)]
@@ -160,7 +160,7 @@ def test_scores_of_shorter_runs_are_marked_or_left_out(store, evaluated):
     table = typed("compare", "--csv", store.home / "a.csv", home=store.home)
     assert "walker" not in table.stderr and "shorter than 400 environment steps" in table.stderr
     (row,) = csv.DictReader((store.home / "a.csv").open())
-    assert (row["seeds"], row["env_steps"], row["status"]) == ("3", "80", "failed")
+    assert (row["seeds"], row["env_steps"], row["status"]) == ("3", "80", "stopped")
 
 
 def test_where_narrows_every_command_that_reads(store, runs):

@@ -186,7 +186,7 @@ def test_hours_of_a_mean_are_those_of_the_runs_that_are_left():
     hours = {"a": (np.array([0, 300]), np.array([0.0, 3.0])), "b": (np.array([0, 205]), np.array([0.0, 4.1]))}
     pen = lines_.Pen({name: (steps, steps * 1.0) for name, steps in points.items()}, 100, 9, hours, False)
     curve = curves.aggregate(list(pen.points.values()), 100, 9)
-    runs = [SimpleNamespace(id=name) for name in points]
+    runs = [SimpleNamespace(id=name, standing="finished") for name in points]
     assert curve.seeds.tolist() == [2, 2, 1]
     assert lines_._x(pen, curve, runs).tolist() == pytest.approx([1.5, 3.0, 3.0])
 
