@@ -236,8 +236,8 @@ def _complete(cells: Mapping[Cell, set[int]]) -> bool:
 
 
 def _come(run: Run, steps: int) -> bool:
-    """Whether a run has come so far, or would have if its method had not ruined it."""
-    return run.env_steps >= steps or run.steps >= steps and (run.diverged or run.status == "finished")
+    """Whether a run counts at this length."""
+    return standing.counts(run) and standing.come(run) >= steps
 
 
 def _settings(config: Mapping[str, Any]) -> str:
