@@ -104,7 +104,8 @@ def test_nothing_drops_out_in_silence(attacked):
     assert "failed and left out, to be trained again (dreamctl retry): cheetah_run-dreamer-s6" in said
     notes = " ".join(paper.draw(attacked, "figure9", Choice()).notes)
     assert "9 diverged runs count" in notes and "failed and left out" in notes
-    assert any("9 diverged runs count" in note for note in claims.gather(attacked, Choice()).notes)
+    evidence = claims.gather(attacked, Choice())
+    assert any("9 diverged runs count" in note for note in evidence.remarks(cell.key for cell in evidence.cells))
     shown = typed("show", "hopper_hop-dreamer-s4", home=attacked.home).stdout
     assert "diverged: because" in shown and "with 0.0, as it has no evaluation" in shown
     assert "diverged" in typed("ls", "--where", "seed=4", home=attacked.home).stdout
