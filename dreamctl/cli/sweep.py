@@ -114,6 +114,8 @@ def sweep(
     known = open_store(home, create=False)
     plan = sweeps.build(name, sweeps.Request(*choices), lambda stored: known.find_sweep(stored).spec)
     cells = plan.cells()
+    if plan.unasked:
+        say(f"not asked, as these cells cannot answer it: {', '.join(plan.unasked)}")
     if dry_run:
         _dry_run(known, plan, cells, same_code, json)
         return

@@ -37,6 +37,7 @@ _SEEDS = 3  # of one cell that say how far its seeds scatter; with fewer, all ce
 _TRIALS = 2_000
 _WORK = 4e7  # numbers that are drawn at most for a difference
 _WIDTHS = 1_500  # intervals that are taken to know how wide they are
+_POOL = 40  # samples that show how far seeds scatter: with more, widths stay as they are, but take long
 _NODES = 4  # levels at which they are; between them widths are interpolated
 
 Hours = Callable[[Sequence[RunSpec]], float | None]  # to train these runs, None if it is not known
@@ -88,7 +89,7 @@ def forecast(store: Store, plan: Plan, hours: Hours, trials: int = _TRIALS) -> l
         _Asked(question, [contrasts(p, cells, question.name) for p in question.parts]) for question in plan.questions
     ]
     planned = [one for one in asked if not one.unplanned]
-    rows = _simulated(planned, spreads, looks, len(asked) - len(planned), trials) if planned else {}
+    rows = _simulated(planned, list(points), spreads, looks, len(asked) - len(planned), trials) if planned else {}
     found = []
     for one in asked:
         rate = hours([points[key][1] for key in one.cells])  # of one seed of each
@@ -219,12 +220,20 @@ class Spreads:
             for steps in lengths
         }
         self._names = names
+        self._found: dict[tuple[tuple[str, ...], str], tuple[float, tuple[str, ...]]] = {}
 
     def of(self, key: str, outcome: str) -> tuple[float, tuple[str, ...]]:
         """The spread of a cell, and the ids of the runs that show it; none if it is assumed."""
         task, preset, _ = mine = self._specs[key]
-        kinds = [mine] if len(self._kinds.get(mine, ())) >= _SEEDS else []
-        kinds = kinds or [kind for kind in self._kinds if kind[:2] == (task, preset)]
+        own = len(self._kinds.get(mine, ())) >= _SEEDS
+        like = mine if own else (task, preset)
+        if (like, outcome) not in self._found:
+            self._found[like, outcome] = self._pooled(
+                [kind for kind in self._kinds if kind[: len(like)] == like], outcome
+            )
+        return self._found[like, outcome]
+
+    def _pooled(self, kinds: Sequence[tuple[str, str, str]], outcome: str) -> tuple[float, tuple[str, ...]]:
         squares, freedom = 0.0, 0
         used: list[str] = []
         for kind in kinds:
@@ -254,22 +263,23 @@ class Spreads:
 Rows = dict[str, list[tuple[int, float, float]]]  # question -> (difference in margins, answered, seeds)
 
 
-def _simulated(asked: Sequence[_Asked], spreads: Spreads, looks: Sequence[int], others: int, trials: int) -> Rows:
-    """Simulate the experiment at each difference; others: questions that stay open, since nothing is known of them."""
+def _simulated(
+    asked: Sequence[_Asked], keys: Sequence[str], spreads: Spreads, looks: Sequence[int], others: int, trials: int
+) -> Rows:
+    """Simulate the experiment at each difference. keys: all cells of the sweep; others: questions that stay open, since
+    nothing is known of them."""
     rng = np.random.default_rng(0)
-    keys = list(dict.fromkeys(key for one in asked for key in one.cells))
     column = {key: index for index, key in enumerate(keys)}
-    spread = np.zeros(len(keys))
+    spread = np.array([spreads.of(key, "final")[0] for key in keys]) / SCALE
     for one in asked:  # of a cell with two outcomes the larger
         for key in one.cells:
-            own = max(spreads.of(key, outcome)[0] for outcome in set(one.outcomes)) / SCALE
-            spread[column[key]] = max(spread[column[key]], own)
+            spread[column[key]] = max(spreads.of(key, outcome)[0] for outcome in set(one.outcomes)) / SCALE
     size = len(keys) + sum(len(one.margins) for one in asked)
     trials = max(100, min(trials, int(_WORK / size / len(looks))))
     columns = [[column[key] for key in one.cells] for one in asked]
     most = len(asked) + others
     widths = [
-        _Widths(one, spread[own], looks, most, max(2, _WIDTHS // len(asked)), rng)
+        _Widths(one, spread, own, looks, most, _WIDTHS // len(asked), rng)
         for one, own in zip(asked, columns, strict=True)
     ]
     found: Rows = {one.question.name: [] for one in asked}
@@ -330,7 +340,14 @@ class _Widths:
     """Half the widths of a question's intervals at each look, by level, for several draws of its scores."""
 
     def __init__(
-        self, one: _Asked, spread: np.ndarray, looks: Sequence[int], most: int, budget: int, rng: np.random.Generator
+        self,
+        one: _Asked,
+        spread: np.ndarray,
+        own: Sequence[int],
+        looks: Sequence[int],
+        most: int,
+        budget: int,
+        rng: np.random.Generator,
     ) -> None:
         from scipy.special import ndtri
 
@@ -341,23 +358,25 @@ class _Widths:
         kinds: dict[tuple[tuple[float, float], ...], int] = {}  # contrasts with the same weights have the same widths
         rows = []
         for row in one.weights:
-            kind = tuple(sorted((round(abs(w), 9), round(s, 6)) for w, s in zip(row, spread, strict=True) if w))
+            kind = tuple(sorted((round(abs(w), 9), round(s, 6)) for w, s in zip(row, spread[own], strict=True) if w))
             rows.append(kinds.setdefault(kind, len(kinds)))
         self.kinds = np.array(rows)
         first = [rows.index(kind) for kind in range(len(kinds))]
         self.draws = max(2, min(16, budget // (len(kinds) * len(looks) * _NODES)))
         self.nodes, self.halves = [], []
+        shown = np.unique(np.linspace(0, len(spread) - 1, _POOL).astype(int)).tolist()
         for look, count in enumerate(looks):
             loosest, strictest = max(self.levels[look]), min(self.levels[look]) / self.many
             nodes = np.unique(np.linspace(-ndtri(loosest / 2), -ndtri(strictest / 2), _NODES))
             found = np.zeros((len(kinds), len(nodes), self.draws))
             for draw in range(self.draws):
-                samples = list(rng.normal(0, 1, (len(spread), count)) * spread[:, None])
+                scores = tuple(map(tuple, (rng.normal(0, 1, (len(spread), count)) * spread[:, None]).tolist()))
+                pool = tuple(scores[cell] for cell in shown)
                 for index, contrast in enumerate(first):
                     weights = one.weights[contrast].tolist()
-                    terms = [(weight, sample) for weight, sample in zip(weights, samples, strict=True) if weight]
+                    terms = [(weight, scores[cell]) for weight, cell in zip(weights, own, strict=True) if weight]
                     for node, z in enumerate(nodes):
-                        low, high = sequential.interval(0.0, terms, _level(z), samples)
+                        low, high = sequential.interval(0.0, terms, _level(z), pool)
                         found[index, node, draw] = (high - low) / 2
             self.nodes.append(nodes)
             self.halves.append(found)

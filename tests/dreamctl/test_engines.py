@@ -13,7 +13,7 @@ import pytest
 from dreamctl.store import open_store
 from tests.agent.test_training import assert_same
 from tests.dreamctl.conftest import cli
-from tests.dreamctl.test_looks import SETTINGS, told
+from tests.dreamctl.test_looks import SHORT, told
 from tests.dreamctl.test_scheduler import NAME, ends
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -125,7 +125,7 @@ def test_ctrl_c_stops_with_checkpoints_and_leaves_no_job_behind(engine, tmp_path
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_sweep_with_questions_whose_scheduler_dies_at_a_look_ends_like_one_here(engine, tmp_path):
     asked = {"asks": "Is 5 better?", "better": {"horizon": 5}, "than": {"horizon": 4}, "margin": 900}
-    content = {"tasks": ["pendulum_swingup"], "preset": "smoke", "set": SETTINGS, "grid": {"horizon": [4, 5]}}
+    content = {"tasks": ["pendulum_swingup"], "preset": "smoke", "set": SHORT, "grid": {"horizon": [4, 5]}}
     content |= {"seeds": {"looks": [2, 3]}, "questions": {"longer": asked}}
     (tmp_path / "mine.yaml").write_text(json.dumps(content))
     here, there = tmp_path / "here", tmp_path / "there"

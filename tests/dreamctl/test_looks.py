@@ -20,6 +20,7 @@ from dreamctl.store.models import Look
 from tests.dreamctl.conftest import QUICK, spec, typed
 
 SETTINGS = dict(item.split("=") for item in QUICK)
+SHORT = SETTINGS | dict(episode_length=20, steps=60, updates=1, eval_every=60, checkpoint_every=60)
 FIRST, SECOND = "pendulum_swingup, horizon=4", "pendulum_swingup, horizon=5"
 THIRD = "pendulum_swingup, horizon=6"
 ASKED = {  # 5 over 4 is answered at the first look, 6 over 4 never
@@ -338,13 +339,12 @@ def test_answers_of_strangers_are_refused(store, change):
 
 def test_the_command_trains_until_its_questions_are_answered(tmp_path):
     """With real training, and judged by the rule that users get."""
-    settings = {"episode_length": 20, "steps": 60, "updates": 1, "eval_every": 60, "checkpoint_every": 60}
     (tmp_path / "mine.yaml").write_text(
         json.dumps(
             {
                 "tasks": ["pendulum_swingup"],
                 "preset": "smoke",
-                "set": {**SETTINGS, **settings},
+                "set": SHORT,
                 "grid": {"horizon": [4, 5]},
                 "questions": {"longer": {"asks": "?", "better": {"horizon": 5}, "than": {"horizon": 4}, "margin": 5}},
             }

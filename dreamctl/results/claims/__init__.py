@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dreamctl.jobs import claims
-from dreamctl.jobs.claims import Claim
+from dreamctl.jobs.claims import Claim, catalogue, cells_of
 from dreamctl.jobs.questions import Question
 from dreamctl.jobs.sweeps import BUILT_IN
 from dreamctl.results import answers, costs
@@ -67,8 +66,7 @@ def gather(store: Store, choice: Choice) -> Evidence:
 
 def judge(evidence: Evidence) -> list[Verdict]:
     """The verdict on every claim, in order. The chance of a false one among them is 5 % at most."""
-    catalogue = claims.catalogue()
-    asked = {claim.question.name: claim for claim in catalogue if not claim.protocol}
+    asked = {claim.question.name: claim for claim in catalogue() if not claim.protocol}
     cells = {name: evidence.asked(claim.sweep) for name, claim in asked.items()}
     outcomes = evidence.outcomes
     cases = {name: answers.Case(claim.question, cells[name], outcomes) for name, claim in asked.items()}
@@ -76,7 +74,7 @@ def judge(evidence: Evidence) -> list[Verdict]:
     found = answers.settled(seen, (1,), 0)
     found |= {name: case.answer(answers.ALPHA) for name, case in cases.items() if name not in found}
     verdicts = []
-    for claim in catalogue:
+    for claim in catalogue():
         if claim.protocol:
             verdicts.append(_settings(claim, evidence) if claim.protocol == "settings" else _seeds(claim, evidence))
             continue
@@ -112,7 +110,7 @@ def _verdict(
 def _lacking(claim: Claim, evidence: Evidence) -> list[str]:
     """The tasks of which the claim needs runs that are not there."""
     enough = SEEDS_OF.get(claim.sweep, SEEDS)
-    needed = claims.cells_of(claim.question, evidence.asked(claim.sweep))
+    needed = cells_of(claim.question, evidence.asked(claim.sweep))
     return sorted({cell.at["task"] for cell in needed if len(evidence.outcomes.runs.get(cell.key, ())) < enough})
 
 

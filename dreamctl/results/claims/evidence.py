@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from agent.config import METHODS, make
-from dreamctl.jobs import questions
+from dreamctl.jobs.questions import Cell as Asked
 from dreamctl.jobs.sweeps import BUILT_IN
 from dreamctl.results import selection, standing
 from dreamctl.results.cells import WATCHING, Choice
@@ -149,9 +149,9 @@ class Evidence:
         assert found is not None  # a run without one is none of the evidence
         return found
 
-    def asked(self, sweep: str) -> list[questions.Cell]:
+    def asked(self, sweep: str) -> list[Asked]:
         """The cells of a built-in sweep, as its questions name them, at the settings of these runs."""
-        return [questions.Cell(cell.key, at) for cell, at in self._grid(sweep)]
+        return [Asked(cell.key, at) for cell, at in self._grid(sweep)]
 
     def _grid(self, sweep: str) -> Iterator[tuple[Cell, dict[str, str]]]:
         """Each cell of a built-in sweep, and its task and values of the axes."""
