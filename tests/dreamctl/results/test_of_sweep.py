@@ -59,6 +59,13 @@ def test_a_question_is_open_until_its_look_and_says_what_it_waits_for(opened):
     assert (after["registered_after"], after["version"]) == (4, 1)
     assert after["waits_for"] == (4 if after["answer"] == answers.OPEN else 0)  # two more seeds of two cells
 
+    worded = sweep.spec["questions"]["longer"] | {"asks": "Is it?"}
+    for question, judged in ((worded, True), (worded | {"margin": "40"}, False)):
+        again = store.open_sweep(sweep.name, sweep.spec | {"questions": {"longer": question}}, 3)
+        (now,) = answers.of_sweep(store, again)
+        assert now["asks"] == "Is it?" and ("counted" in now) == judged
+        assert judged or (now["answer"] == answers.OPEN)
+
 
 def test_a_sweep_without_questions_has_no_answers(store):
     assert answers.of_sweep(store, store.open_sweep("plain", {}, 3)) == []
