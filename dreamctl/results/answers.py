@@ -296,8 +296,17 @@ class _Measured:
         return self.outcomes.sample(key, self.part.outcome, self.machine)
 
     def interval(self, estimate: _Estimate, level: float) -> Interval:
-        """At a two-sided level."""
-        return sequential.interval(estimate.value, estimate.terms, level, self.pool) if estimate.terms else _ANY
+        """At a two-sided level; returns of the suite's tasks, between 0 and 1000, leave it no more room than they have."""
+        if not estimate.terms:
+            return _ANY
+        found = sequential.interval(estimate.value, estimate.terms, level, self.pool)
+        scores = [value for _, sample in estimate.terms for value in sample]
+        if self.unit != SCALE or self.part.scale == "ratio" or not 0 <= min(scores) <= max(scores) <= 1:
+            return found
+        fixed = estimate.value - sum(weight * float(np.mean(sample)) for weight, sample in estimate.terms)
+        weights = [weight for weight, _ in estimate.terms]
+        least, most = (fixed + sum(sign for sign in weights if sign * way > 0) for way in (-1, 1))
+        return Interval(max(found.low, least), min(found.high, most))
 
     def number(self, index: int, level: float) -> Number:
         """A contrast as it is shown."""

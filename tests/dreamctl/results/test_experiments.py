@@ -76,7 +76,7 @@ def test_all_are_asked_after_the_runs_with_one_look(asked):
 
 def test_the_files_are_the_80_runs():
     cells = [cell for name in FILES for cell in plan(name).cells()]
-    assert {path.stem for path in EXPERIMENTS.glob("*.yaml")} == {f"{name}-tiny" for name in FILES}
+    assert {path.stem for path in EXPERIMENTS.glob("*-tiny.yaml")} == {f"{name}-tiny" for name in FILES}
     assert len({cell.digest for cell in cells}) == 80
 
 
