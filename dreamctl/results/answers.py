@@ -296,7 +296,7 @@ class _Measured:
         return self.outcomes.sample(key, self.part.outcome, self.machine)
 
     def interval(self, estimate: _Estimate, level: float) -> Interval:
-        """At a two-sided level; returns of the suite's tasks, between 0 and 1000, leave it no more room than they have."""
+        """At a two-sided level; returns between 0 and 1000, as of the suite, leave it no more room than they have."""
         if not estimate.terms:
             return _ANY
         found = sequential.interval(estimate.value, estimate.terms, level, self.pool)
