@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-_UNITS = {"points": ("{:.0f}", ""), "ratio": ("{:.2f}", " times"), "count": ("{:.0f}", "")}
+_UNITS = {"points": ("{:.0f}", " points"), "ratio": ("{:.2f}", " times"), "count": ("{:.0f}", "")}
 
 
 def counted(number: int, noun: str) -> str:
@@ -12,13 +12,13 @@ def counted(number: int, noun: str) -> str:
 
 
 def estimated(answer: Mapping[str, Any]) -> str:
-    """An answer's number with its interval, "148 [83, 212]" points, or "1.4 [0.9, 2.2] times"; "" without one."""
+    """An answer's number with its interval: "41 points [-20, 103]"; "" for none yet."""
     if answer.get("estimate") is None:
         return ""
-    form, unit = _UNITS[answer.get("unit", "points")]
-    ends = [answer.get(end) for end in ("low", "high")]
-    between = " [{}, {}]".format(*(form.format(end) for end in ends)) if None not in ends else ""
-    return form.format(answer["estimate"]) + between + unit
+    form, unit = _UNITS.get(str(answer.get("unit")), _UNITS["points"])
+    ends = (answer.get("low"), answer.get("high"))
+    low, high = (without if end is None else form.format(end) for end, without in zip(ends, ("-∞", "∞"), strict=True))
+    return f"{form.format(answer['estimate'])}{unit} [{low}, {high}]"
 
 
 def asked(version: int, runs: int) -> str:

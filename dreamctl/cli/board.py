@@ -8,7 +8,7 @@ from dreamctl.jobs import looks
 from dreamctl.jobs.pace import Pace, pace, sweep_left
 from dreamctl.store import Run, Store
 from dreamctl.store.models import STATUSES, Sweep
-from dreamctl.wording import counted
+from dreamctl.wording import counted, estimated
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -66,7 +66,7 @@ def line(state: dict[str, Any]) -> str:
 
 def question(asked: dict[str, Any]) -> str:
     """A question in one line: its answer, or the look that it is at and what it waits for."""
-    known = looks.estimate(asked)
+    known = estimated(asked)
     known = f" {known}" if known else ""
     changed = asked["changed_after"]
     since = "" if changed is None else f" (changed after {counted(changed, 'run')})"

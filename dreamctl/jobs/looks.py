@@ -200,17 +200,6 @@ def _state(
     }
 
 
-def estimate(row: Answer) -> str:
-    """An estimate with its interval, in words: "41 points [-20, 103]"; "" for none yet."""
-    if row.get("estimate") is None:
-        return ""
-    digits, unit = {"ratio": (".2f", " times"), "count": (".0f", "")}.get(str(row.get("unit")), (".0f", " points"))
-    low, high = (
-        sign if row.get(end) is None else f"{row[end]:{digits}}" for end, sign in (("low", "-∞"), ("high", "∞"))
-    )
-    return f"{row['estimate']:{digits}}{unit} [{low}, {high}]"
-
-
 def _register(store: Store, sweep: Sweep) -> Registration:
     outline = _outline(sweep.name, json.dumps(sweep.spec))
     every = [outline.digest(key, seed) for key in outline.specs for seed in range(len(outline.plan.seeds))]

@@ -10,7 +10,7 @@ from dreamctl.errors import BadInput
 from dreamctl.jobs import looks
 from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
-from dreamctl.wording import counted
+from dreamctl.wording import counted, estimated
 
 
 def check(command: str | None) -> None:
@@ -73,7 +73,7 @@ class Answers:
             carried = found[index - 1].answers if index else []
             for row in found[index].answers:
                 if row["answer"] != looks.OPEN and row not in carried:
-                    known = looks.estimate(row)
+                    known = estimated(row)
                     after = f"{row['question']}: {row['answer']} after {counted(found[index].seeds, 'seed')}"
                     lines.append(after + (f", {known}" if known else ""))
         self._seen = len(found)

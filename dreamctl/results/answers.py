@@ -22,7 +22,7 @@ from dreamctl.results.outcomes import Outcomes
 from dreamctl.results.sequential import CONFIRMED, CONTRADICTED, SMALL, UNDECIDED
 from dreamctl.results.statistics import Interval
 from dreamctl.store import Run, Store
-from dreamctl.store.models import Sweep
+from dreamctl.store.models import Registration, Sweep
 
 OPEN = "open"  # goes on to the next look
 ANSWERS = (CONFIRMED, CONTRADICTED, SMALL, UNDECIDED, OPEN)
@@ -90,10 +90,10 @@ class _Finding:
 def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
     """The questions of a sweep and what is known of them, as JSON: the answers of its newest look.
 
-    Before the first look, what its runs say so far, which is no answer yet. Besides what an `Answer` has: asks, its
-    sentence; look, the number of its look from 0, of `looks`; version of the registration, and registered_after, how
-    many runs had been evaluated by then, None for a sweep that is not registered; waits_for, how many runs have to end
-    before the next look.
+    Of a question that no look has judged as it reads now: what the runs say so far, which is no answer yet. Besides
+    what an `Answer` has: asks, its sentence; look, the number of its look from 0, of `looks`; version of the
+    registration, and registered_after, how many runs had been evaluated by then, None for a sweep that is not
+    registered; waits_for, how many runs have to end before the next look.
     """
     if not sweep.spec.get("questions"):
         return []
@@ -101,33 +101,45 @@ def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
     runs, stored = store.members(sweep.id), store.looks(sweep.id)
     versions = {version.version: version for version in store.registrations(sweep.id)}
     looks, points = plan.looks or (len(plan.seeds),), plan.points()
-    if stored:
-        given, version = list(stored[-1].answers), stored[-1].version
-    else:
-        given = [
-            answer | {"answer": OPEN} for answer in judge(store, plan, 0, dict.fromkeys(points, looks[0]), [], runs)
-        ]
-        version = max(versions, default=1)
-    following = next((seeds for seeds in looks if not stored or seeds > stored[-1].seeds), 0)
+    known = {row["question"]: row for row in (stored[-1].answers if stored else ())}
+    questions = {question.name: question for question in plan.questions}
+    given = {
+        name: known[name]
+        for name, question in questions.items()
+        if name in known and _same(question, versions.get(known[name]["version"]))
+    }
+    if len(given) < len(questions):  # no look has judged them as they read now
+        so_far = judge(store, plan, 0, dict.fromkeys(points, looks[0]), [], runs)
+        given = {row["question"]: row | {"answer": OPEN} for row in so_far} | given
+    following = next((seeds for seeds in looks if not stored or seeds > stored[-1].seeds), looks[-1])
     ended = {run.digest for run in runs if run.standing in ("finished", "diverged")}
-    asks = {question.name: question.asks for question in plan.questions}
     result = []
-    for answer in given:
-        own = answer.get("version", version)
-        registration = versions.get(own)
-        wanted = [points[key][1] for key in answer["cells"] if key in points] if answer["answer"] == OPEN else []
+    for name, question in questions.items():
+        row = given[name]
+        version = row.get("version", max(versions, default=1))
+        registration = versions.get(version)
+        wanted = [points[key][1] for key in row["cells"] if key in points] if row["answer"] == OPEN else []
         digests = {replace(spec, seed=seed).digest for spec in wanted for seed in plan.seeds[:following]}
         result.append(
-            answer
+            row
             | {
-                "asks": asks.get(answer["question"], answer["question"]),
+                "asks": question.asks,
                 "looks": len(looks),
-                "version": own,
+                "version": version,
                 "registered_after": None if registration is None else registration.runs,
                 "waits_for": len(digests - ended),
             }
         )
     return result
+
+
+def _same(question: Question, registration: Registration | None) -> bool:
+    """Whether a question compares what it compared in a version of its registration, however it is worded."""
+    words = ("asks", "place", "note")
+    then = registration.content.get("questions", {}).get(question.name, {}) if registration else question.content
+    return {k: v for k, v in then.items() if k not in words} == {
+        k: v for k, v in question.content.items() if k not in words
+    }
 
 
 def judge(

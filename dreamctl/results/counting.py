@@ -3,7 +3,7 @@
 Twenty tasks that each show a difference at p = 0.1 say more together than any of them. That fewer than u of n groups
 hold is excluded by the n - u + 1 groups that show it least: even they, at least one of which would have to hold, are
 too much for chance when combined by Fisher's method (partial conjunction: Benjamini and Heller, 2008). Groups share no
-runs, so their chances are independent. docs/statistics.md has how often it errs.
+runs, so their chances are independent.
 """
 
 from __future__ import annotations

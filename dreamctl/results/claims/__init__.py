@@ -115,7 +115,7 @@ def _lacking(claim: Claim, evidence: Evidence) -> list[str]:
 
 
 def _remarks(claim: Claim, answer: Answer, evidence: Evidence) -> list[str]:
-    """What else there is to say: where nothing is learned, hours by method, errors that were not measured."""
+    """What else there is to say: where nothing is learned, hours by method, errors not measured, runs that failed."""
     notes = []
     floored = sorted({name or number.name for number in answer.numbers for name in number.floored})
     if floored:
@@ -135,7 +135,7 @@ def _remarks(claim: Claim, answer: Answer, evidence: Evidence) -> list[str]:
                 notes.append(f"{method}: {median} on {machine}, {len(hours)} runs ({paper})")
     if "prediction_error" in found and any(number.missing for number in answer.numbers):
         notes.append("runs of early versions did not measure the error of the mean image")
-    return notes
+    return notes + evidence.remarks(answer.cells)
 
 
 def _settings(claim: Claim, evidence: Evidence) -> Verdict:
@@ -159,20 +159,21 @@ def _settings(claim: Claim, evidence: Evidence) -> Verdict:
 
 def _seeds(claim: Claim, evidence: Evidence) -> Verdict:
     """The cells of all sweeps, each with as many seeds as the paper's."""
-    lacking = {sweep: evidence.lacking(sweep) for sweep in BUILT_IN}
-    enough = [there for found in lacking.values() for _, there in found.cells]
-    empty = [sweep for sweep, found in lacking.items() if found.empty]
-    over = not empty and not evidence.waiting
-    answer = _count(claim, sum(enough), sum(enough), sum(enough) if over else len(enough), len(enough), over)
-    runs = {
-        run.id: run
-        for found in lacking.values()
-        for cell, _ in found.cells
-        for run in evidence.cells.get(cell, {}).values()
+    found = {sweep: {cell: evidence.cells.get(cell, {}) for cell, _ in evidence.grid(sweep)} for sweep in BUILT_IN}
+    lacking = {
+        (sweep, cell)
+        for sweep, cells in found.items()
+        for cell, seeds in cells.items()
+        if len(seeds) < SEEDS_OF.get(sweep, SEEDS)
     }
-    tasks = sorted({task for found in lacking.values() for task in found.tasks})
+    empty = [sweep for sweep, cells in found.items() if not all(cells.values())]
+    over = not empty and not evidence.waiting
+    of = sum(map(len, found.values()))
+    enough = of - len(lacking)
+    answer = _count(claim, enough, enough, enough if over else of, of, over)
+    runs = {run.id: run for cells in found.values() for seeds in cells.values() for run in seeds.values()}
     notes = [f"cells without any run in the sweeps {', '.join(empty)}"] if empty else []
-    return _verdict(claim, evidence, answer, list(runs.values()), tasks, notes)
+    return _verdict(claim, evidence, answer, list(runs.values()), sorted({cell.task for _, cell in lacking}), notes)
 
 
 def _count(claim: Claim, seem: int, low: int, high: int, of: int, complete: bool) -> Answer:

@@ -39,24 +39,13 @@ class Cell(NamedTuple):
         return f"{self.task}, {self.method}, {self.objective}, horizon {self.horizon}, repeat {self.action_repeat}"
 
 
-class Lacking(NamedTuple):
-    """cells: each of a sweep's, and whether it has enough seeds; runs: that are missing, of `of`, and of which tasks;
-    empty: cells without any run."""
-
-    cells: list[tuple[Cell, bool]]
-    runs: int
-    of: int
-    tasks: list[str]
-    empty: int
-
-
 class Evidence:
     """The runs of a choice, by cell and seed, at one setting and length, and what came of them.
 
     steps: environment steps at which scores are read. Setting and length are those of the paper if one of its sweeps is
     complete there; else those at which most of its cells have runs, however many other runs there are. Runs that have
     not come so far, or were not evaluated up to there, do not count (`unfinished`), nor all but one of those of a cell
-    and seed (`standing`). notes: remarks on runs that have diverged, have failed or were done twice. settings: the
+    and seed (`standing`). settings: the
     config of all runs but for what the paper varies; runs with others are left out, `left_out` says how many. Raises
     `BadInput` when no run fits the choice, and for runs of several presets.
     """
@@ -75,13 +64,15 @@ class Evidence:
         come = [run for run in come if every.of(run, "final") is not None]
         self.unfinished = len(kept) - len(come)
         self.cells: dict[Cell, dict[int, Run]] = defaultdict(dict)
-        of_cells: dict[Cell, list[Run]] = defaultdict(list)
+        self._come: dict[str, list[Run]] = defaultdict(list)
+        self._failed: dict[str, list[Run]] = defaultdict(list)
         for run in come:
-            of_cells[cell_of(run)].append(run)
-        for cell, of in of_cells.items():
-            self.cells[cell] = {run.seed: run for run in standing.of_each_seed(of, self.steps)}
-        ended = [run for run in kept if run.status == "failed"]
-        self.notes = standing.remarks(ended) + standing.again(of_cells.values(), self.steps)
+            self._come[cell_of(run).key].append(run)
+        for run in kept:
+            if run.status == "failed":
+                self._failed[cell_of(run).key].append(run)
+        for of in self._come.values():
+            self.cells[cell_of(of[0])] = {run.seed: run for run in standing.of_each_seed(of, self.steps)}
         own = {cell.key: [run for _, run in sorted(seeds.items())] for cell, seeds in self.cells.items()}
         self.outcomes = every.grouped(own)
 
@@ -149,11 +140,17 @@ class Evidence:
         assert found is not None  # a run without one is none of the evidence
         return found
 
+    def remarks(self, keys: Iterable[str]) -> list[str]:
+        """On runs of some cells that have diverged, have failed or were done twice."""
+        wanted = list(keys)
+        failed = [run for key in wanted for run in self._failed.get(key, ())]
+        return standing.remarks(failed) + standing.again([self._come.get(key, []) for key in wanted], self.steps)
+
     def asked(self, sweep: str) -> list[Asked]:
         """The cells of a built-in sweep, as its questions name them, at the settings of these runs."""
-        return [Asked(cell.key, at) for cell, at in self._grid(sweep)]
+        return [Asked(cell.key, at) for cell, at in self.grid(sweep)]
 
-    def _grid(self, sweep: str) -> Iterator[tuple[Cell, dict[str, str]]]:
+    def grid(self, sweep: str) -> Iterator[tuple[Cell, dict[str, str]]]:
         """Each cell of a built-in sweep, and its task and values of the axes."""
         for at in _points(sweep):
             axes: dict[str, Any] = {key: int(value) if value.isdigit() else value for key, value in at.items()}
@@ -166,26 +163,15 @@ class Evidence:
         many = counted(max(seeds, default=0), "seed")
         many = f"{min(seeds)} to {many}" if seeds and min(seeds) < max(seeds) else many
         sweep = f"sweep {self.sweep}, " if self.sweep else ""
-        return f"{sweep}preset {self.preset}, {self.steps:,} environment steps, {many}"
+        others = self.left_out + self.unfinished
+        more = f", {counted(others, 'other run')} left out" if others else ""
+        return f"{sweep}preset {self.preset}, {self.steps:,} environment steps, {many}{more}"
 
     @property
     def as_published(self) -> bool:
         """Whether this is the setting of the paper: its hyper-parameters and the length of its runs."""
         paper = make("paper")
         return self.settings == json.loads(_settings(paper.to_dict())) and self.steps >= paper.steps
-
-    def lacking(self, sweep: str) -> Lacking:
-        """What a built-in sweep lacks: how many of its runs, of which tasks, how many cells have none at all."""
-        enough = SEEDS_OF.get(sweep, SEEDS)
-        grid = [cell for cell, _ in self._grid(sweep)]
-        seeds = {cell: len(self.cells.get(cell, ())) for cell in grid}
-        return Lacking(
-            [(cell, seeds[cell] >= enough) for cell in grid],
-            sum(max(0, enough - seeds[cell]) for cell in grid),
-            enough * len(grid),
-            sorted({cell.task for cell in grid if seeds[cell] < enough}),
-            sum(not seeds[cell] for cell in grid),
-        )
 
     def command(self, sweep: str, tasks: Sequence[str] = (), looks: Sequence[int] = ()) -> str:
         """The command that fills what a built-in sweep lacks here, at the settings and the length of these runs.
@@ -236,8 +222,8 @@ def _complete(cells: Mapping[Cell, set[int]]) -> bool:
 
 
 def _come(run: Run, steps: int) -> bool:
-    """Whether a run has come so far, or would have if its method had not ruined it."""
-    return run.env_steps >= steps or run.steps >= steps and (run.diverged or run.status == "finished")
+    """Whether a run counts at this length."""
+    return standing.counts(run) and standing.come(run) >= steps
 
 
 def _settings(config: Mapping[str, Any]) -> str:

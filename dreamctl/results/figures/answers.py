@@ -9,7 +9,7 @@ from typing import Any
 from dreamctl.results.figures import style
 
 _HEADER = ("contrast", "estimate", "low", "high", "unit", "floored")
-_WIDTH, _ROW, _REST = 3.6, 0.15, 0.42  # inches: of a picture, of a contrast's row, of axis and margins
+_WIDTH, _ROW, _REST = 3.6, 0.14, 0.42  # inches: of a picture, of a contrast's row, of axis and margins
 _NOTHING = {"points": 0.0, "ratio": 1.0}  # no difference
 _MOST = {"points": (-1000.0, 1000.0), "ratio": (0.1, 10.0)}  # of an axis: an interval may be wider than all scores
 _LABELS = {"points": "difference of returns", "ratio": "ratio"}

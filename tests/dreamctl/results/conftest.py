@@ -6,14 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dreamctl.jobs import sweeps
 from dreamctl.jobs.launch import submit
-from dreamctl.jobs.sweeps import Request
-from dreamctl.results import answers
-from dreamctl.store import Point, open_store
+from dreamctl.store import Point
 from dreamctl.store.database import RECORDED
-from dreamctl.store.models import Look, Registration
-from tests.dreamctl.conftest import spec
+from tests.dreamctl.conftest import spec, typed
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
@@ -42,38 +38,12 @@ def evaluated(store):
     return make
 
 
-def judged(store, plan, runs):
-    """Make a sweep of stored runs, with its questions registered after them, and the look at its end."""
-    sweep = store.open_sweep(plan.name, plan.to_dict(), 3)
-    store.enroll(sweep.id, [run.id for run in runs])
-    seeds = dict.fromkeys(plan.points(), len(plan.seeds))
-    found = answers.judge(store, plan, 0, seeds, [], runs)
-    look = {"version": 1, "asked": "", "counted": seeds}
-    with store._write() as session:
-        session.add(
-            Registration(sweep_id=sweep.id, version=1, content=sweep.spec, created_at=time.time(), runs=len(runs))
-        )
-        session.add(
-            Look(
-                sweep_id=sweep.id,
-                number=0,
-                seeds=len(plan.seeds),
-                version=1,
-                judged_at=time.time(),
-                answers=[answer | look for answer in found],
-            )
-        )
-    return store.find_sweep(plan.name)
-
-
 @pytest.fixture(scope="session")
 def asked(tmp_path_factory):
     """A copy of the recorded runs, of which the files in experiments/ have asked their questions."""
     home = tmp_path_factory.mktemp("asked") / "recorded"
     shutil.copytree(RECORDED, home)
-    store = open_store(home)
-    known = {run.digest: run for run in store.runs()}
     for path in sorted(EXPERIMENTS.glob("*.yaml")):
-        plan = sweeps.build(str(path), Request())
-        judged(store, plan, [known[cell.digest] for cell in plan.cells()])
+        done = typed("sweep", path, home=home)
+        assert done.returncode == 0, done.stderr
     return home

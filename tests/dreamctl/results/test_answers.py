@@ -90,7 +90,7 @@ def test_at_any_horizon_is_no_average(judged):
     means = {("dreamer", 5): 300, ("dreamer", 20): 900, "planet": 400}
     found = judged(means, {"mean": PAIR, "each": PAIR | {"at_each": "horizon"}})
     assert found["mean"]["answer"] == CONFIRMED
-    assert found["each"]["answer"] == CONTRADICTED and found["each"]["decides"] == "5, dreamer - planet"
+    assert found["each"]["answer"] == CONTRADICTED and found["each"]["decides"] == "horizon 5, dreamer - planet"
 
 
 def test_where_nothing_learns_nothing_is_confirmed_or_contradicted(judged):

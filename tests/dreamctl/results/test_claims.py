@@ -256,7 +256,9 @@ def test_of_two_equal_runs_that_of_the_wanted_length_counts(tmp_path):
     (seeds,) = evidence.cells.values()
     assert [seeds[seed].name for seed in range(3)] == ["short0", "short1", "short2"]
     assert (evidence.steps, evidence.unfinished) == (500_000, 0)
-    assert evidence.notes == ["hopper_hop seed 1 was trained twice: that of 500,000 steps counts: short1"]
+    assert evidence.remarks([cell.key for cell in evidence.cells]) == [
+        "hopper_hop seed 1 was trained twice: that of 500,000 steps counts: short1"
+    ]
     assert evidence.score(seeds[1]) == seeds[1].score
 
 

@@ -24,7 +24,6 @@ from dreamctl.store import open_store
 from dreamctl.store.models import Run
 from dreamctl.wording import estimated
 from tests.dreamctl.conftest import cli, typed
-from tests.dreamctl.results.conftest import EXPERIMENTS, judged
 
 TASKS = ("hopper_hop", "walker_walk")
 EVIL = "<script>alert(1)</script>|`x`"
@@ -282,13 +281,16 @@ def test_mlflow_has_the_report_with_the_sweep(store, monkeypatch):
     there = store.find_sweep("mine").mlflow_run
     kept = {item.path for item in client.list_artifacts(there, "figures")}
     assert {"figures/report.html", "figures/scores.csv", "figures/scores.tex"} <= kept
-    judged(store, sweeps.build(str(EXPERIMENTS / "returns-tiny.yaml"), Request()), store.runs())
+    content = {"questions": {"taller": {"asks": "Is it | taller?"}}}
+    version = store.register(sweep.id, content, [run.digest for run in store.runs()], "0" * 64).version
+    answer = {"question": "taller", "answer": "confirmed", "look": 0, "version": version, "asked": "", "counted": {}}
+    store.record_look(sweep.id, 0, seeds=1, version=version, answers=[answer | {"estimate": 7, "low": 3.1, "high": 9}])
     page = folder(store, "mine") / "report.html"
     page.write_text("changed")
     mirror.sync()
     assert open(client.download_artifacts(there, "figures/report.html")).read() == "changed"
-    told = client.get_run(store.find_sweep("returns-tiny").mlflow_run).data.tags["mlflow.note.content"]
-    assert "| Is V_lambda a better objective than V_N^k? | **undecided** |  | asked after 1 run |" in told
+    told = client.get_run(there).data.tags["mlflow.note.content"]
+    assert "| Is it / taller? | **confirmed** | 7 points [3, 9] | asked after 1 run |" in told
 
 
 def test_homes_without_evaluated_runs_are_one_line(tmp_path, store):

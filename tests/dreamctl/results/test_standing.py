@@ -14,7 +14,7 @@ from dreamctl.jobs.spec import RunSpec
 from dreamctl.results import claims, comparison, curves, scores, standing
 from dreamctl.results.cells import Choice
 from dreamctl.results.figures import paper
-from dreamctl.results.report import tables
+from dreamctl.results.report import parts
 from dreamctl.store import open_store
 from dreamctl.store.models import Run
 from tests.dreamctl.conftest import spec, typed
@@ -68,9 +68,9 @@ def test_every_reader_gives_the_same_mean_with_the_runs_that_diverged(attacked):
     assert all(np.mean([evidence.score(run) for run in seeds.values()]) == pytest.approx(MEAN)
                for cell, seeds in evidence.cells.items() if cell.method == "dreamer")  # fmt: skip
     first = next(v for v in claims.judge(evidence) if v.claim.number == 1)
-    assert first.measures[0].interval.estimate == pytest.approx(MEAN)
-    (of_methods, *_) = tables.of_scores(evidence)
-    assert {round(np.mean(row["Dreamer"]), 6) for row in of_methods.rows.values()} == {MEAN}
+    assert len(first.runs) == 18 and any(note.startswith("9 diverged runs count") for note in first.notes)
+    shown = [scores for part in parts.find(attacked, Choice()) for _, scores in part.tables()]
+    assert {round(np.mean(row["Dreamer"]), 6) for scores in shown for row in scores.rows.values()} == {MEAN}
 
     drawn = paper.draw(attacked, "figure9", Choice())
     lines = [dict(zip(drawn.header, row, strict=True)) for row in drawn.rows]
@@ -104,7 +104,8 @@ def test_nothing_drops_out_in_silence(attacked):
     assert "failed and left out, to be trained again (dreamctl retry): cheetah_run-dreamer-s6" in said
     notes = " ".join(paper.draw(attacked, "figure9", Choice()).notes)
     assert "9 diverged runs count" in notes and "failed and left out" in notes
-    assert any("9 diverged runs count" in note for note in claims.gather(attacked, Choice()).notes)
+    evidence = claims.gather(attacked, Choice())
+    assert any("9 diverged runs count" in note for note in evidence.remarks(cell.key for cell in evidence.cells))
     shown = typed("show", "hopper_hop-dreamer-s4", home=attacked.home).stdout
     assert "diverged: because" in shown and "with 0.0, as it has no evaluation" in shown
     assert "diverged" in typed("ls", "--where", "seed=4", home=attacked.home).stdout
@@ -150,7 +151,7 @@ def test_of_a_seed_done_twice_one_counts_for_all_and_is_named(store, evaluated):
     said = f"pendulum_swingup seed 0 was trained twice: the newer run counts: {second.name}"
     assert said in typed("compare", home=store.home).stderr
     evidence = claims.gather(store, Choice())
-    assert evidence.notes == [said]
+    assert evidence.remarks([cell.key for cell in evidence.cells]) == [said]
     (seeds,) = evidence.cells.values()
     assert seeds[0].id == second.id != first.id
     drawn = typed("plot", "curves", "--out", store.home / "f", home=store.home)
