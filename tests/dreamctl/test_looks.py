@@ -233,7 +233,7 @@ def test_a_look_waits_for_runs_that_the_machine_has_ruined_and_takes_those_that_
     assert (six["waits_for"], six["left"]) == ("1 failed run", 1)
     assert board.question(six) == "six: open, look 1 of 3, waits for 1 failed run"
     start(store, plan, retry_failed=True)
-    assert store.counts(sweep.id) == {"queued": 2, "finished": 3, "failed": 1}  # what diverged is an outcome
+    assert store.counts(sweep.id) == {"queued": 2, "finished": 3, "diverged": 1}  # what diverged is an outcome
     play(store, sweep)
     assert looks.proceed(store, sweep, judge) and len(store.looks(sweep.id)) == 1
 
