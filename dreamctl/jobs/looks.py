@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from dreamctl.jobs import launch
-from dreamctl.jobs.questions import contrasts
+from dreamctl.jobs.questions import RULE, contrasts
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.store import Run, Store, code
@@ -204,7 +204,7 @@ def _register(store: Store, sweep: Sweep) -> Registration:
     outline = _outline(sweep.name, json.dumps(sweep.spec))
     every = [outline.digest(key, seed) for key in outline.specs for seed in range(len(outline.plan.seeds))]
     first = next(iter(outline.specs.values()))
-    return store.register(sweep.id, sweep.spec, every, code.digest(first.task))
+    return store.register(sweep.id, {**sweep.spec, "rule": RULE}, every, code.digest(first.task))
 
 
 def _members(store: Store, sweep: Sweep, progress: Progress) -> list[Run]:

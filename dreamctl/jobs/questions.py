@@ -29,6 +29,14 @@ from dreamctl.errors import BadInput
 from dreamctl.store import where
 from dreamctl.store.identity import DEFAULTS
 
+ALPHA = 0.05  # the chance of any false answer, over all looks and all questions of a file
+SPENDING = 3  # alpha * (share of the seeds) ** 3 is spent up to a look (Kim and DeMets, 1987)
+RULE = {  # by which `results.answers` judges, as it is registered: a change of it makes a new version
+    "alpha": ALPHA,
+    "spending": f"alpha * (seeds / last seeds) ** {SPENDING}",
+    "questions": "Holm",
+    "intervals": "Student's t, pooled spread from 10 cells on",
+}
 OUTCOMES = {
     "final": "mean return of the last evaluation",
     "curve": "mean return of all evaluations",

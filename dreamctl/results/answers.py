@@ -26,7 +26,6 @@ from dreamctl.store.models import Registration, Sweep
 
 OPEN = "open"  # goes on to the next look
 ANSWERS = (CONFIRMED, CONTRADICTED, SMALL, UNDECIDED, OPEN)
-ALPHA = 0.05  # the chance of a false answer, over all looks and questions
 SCALE = 1000.0  # points, the largest return of a task
 FLOOR = 50.0  # points above a random policy below which nothing is learned, where a question has no margin in points
 _FACTOR = 100.0  # the largest logarithm of a factor
@@ -66,7 +65,7 @@ class Answer:
     unit: str = "points"  # "ratio", "count"
     decides: str = ""  # the name of the contrast
     seeds: int = 0
-    level: float = ALPHA
+    level: float = sequential.ALPHA
     cells: tuple[str, ...] = ()
     numbers: tuple[Number, ...] = ()
     notes: tuple[str, ...] = ()
@@ -187,19 +186,15 @@ def decide(
 
 
 def settled(cases: Sequence[Case], looks: Sequence[int], number: int) -> dict[str, Answer]:
-    """The answers at a look, by question.
-
-    The chance of error is shared by the open questions; one that is answered leaves its share to the others (Holm).
-    """
+    """The answers at a look, by question; the open ones share the chance of error (`sequential.settle`)."""
     found: dict[str, Answer] = {}
-    waiting = list(cases)
-    while waiting:
-        level = sequential.levels(looks, ALPHA / len(waiting))[number]
-        found |= {case.question.name: case.answer(level) for case in waiting}
-        left = [case for case in waiting if found[case.question.name].answer == OPEN]
-        if len(left) == len(waiting):
-            break
-        waiting = left
+    named = {case.question.name: case for case in cases}
+
+    def judged(name: str, alpha: float) -> str | None:
+        found[name] = named[name].answer(sequential.levels(looks, alpha)[number])
+        return None if found[name].answer == OPEN else found[name].answer
+
+    sequential.settle(named, judged)
     return found
 
 
@@ -301,7 +296,7 @@ class _Measured:
             return _ANY
         found = sequential.interval(estimate.value, estimate.terms, level, self.pool)
         scores = [value for _, sample in estimate.terms for value in sample]
-        if self.unit != SCALE or self.part.scale == "ratio" or not 0 <= min(scores) <= max(scores) <= 1:
+        if found == _ANY or self.unit != SCALE or self.part.scale == "ratio" or min(scores) < 0 or max(scores) > 1:
             return found
         fixed = estimate.value - sum(weight * float(np.mean(sample)) for weight, sample in estimate.terms)
         weights = [weight for weight, _ in estimate.terms]

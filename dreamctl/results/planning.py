@@ -20,9 +20,10 @@ from dreamctl.jobs.questions import Contrast, Part, Question, contrasts
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.results import sequential, statistics
-from dreamctl.results.answers import ALPHA, SCALE
+from dreamctl.results.answers import SCALE
 from dreamctl.results.comparison import Comparison, scaled
 from dreamctl.results.outcomes import Outcomes
+from dreamctl.results.sequential import ALPHA
 from dreamctl.results.statistics import Scores
 from dreamctl.store import Run, Store
 from dreamctl.store.identity import digest

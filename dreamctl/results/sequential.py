@@ -16,15 +16,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from dreamctl.jobs.questions import ALPHA, SPENDING
 from dreamctl.results import statistics
 from dreamctl.results.statistics import Interval, Prior
 
 CONFIRMED, CONTRADICTED, SMALL, UNDECIDED = "confirmed", "contradicted", "too small to matter", "undecided"
 
-ALPHA = 0.05  # the chance of any false answer, over all looks and all questions of a file
 UNKNOWN = Interval(-math.inf, math.inf)
 
-_SPENDING = 3  # alpha * (share of the seeds) ** 3 is spent up to a look (Kim and DeMets, 1987)
 _NODES = 200  # of the numerical integration
 _FARTHEST = 38.0  # standard deviations: no normal variable in double precision lies beyond
 _POOLED = 10  # samples that show how much spreads differ
@@ -182,7 +181,7 @@ def counted(level: float, wanted: int, tasks: int) -> float:
 def _levels(fractions: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     from scipy.special import ndtr
 
-    spent = [alpha * fraction**_SPENDING for fraction in fractions]
+    spent = [alpha * fraction**SPENDING for fraction in fractions]
     return tuple(2 * float(ndtr(-limit)) for limit in boundaries(fractions, spent))
 
 

@@ -13,6 +13,7 @@ from dreamctl.cli import board
 from dreamctl.errors import BadRecord
 from dreamctl.jobs import looks, news, questions
 from dreamctl.jobs.cluster import Cluster
+from dreamctl.jobs.questions import RULE
 from dreamctl.jobs.scheduler import Scheduler, enroll
 from dreamctl.jobs.sweeps import Plan, Sweep
 from dreamctl.store import open_store
@@ -96,7 +97,7 @@ def test_open_questions_get_the_next_seeds_and_answered_ones_do_not(store):
     plan = asks()
     sweep = start(store, plan)
     (registered,) = store.registrations(sweep.id)
-    assert (registered.version, registered.runs, registered.content) == (1, 0, sweep.spec)
+    assert (registered.version, registered.runs, registered.content) == (1, 0, {**sweep.spec, "rule": RULE})
     assert registered.created_at <= min(run.created_at for run in store.runs())
     answers = news.Answers(store, sweep)
     assert len(store.runs()) == 6 and answers.next() == "look 1 of 3: 2 of 2 questions open, 6 more runs"

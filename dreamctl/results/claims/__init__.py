@@ -11,7 +11,7 @@ from typing import Any
 from dreamctl.jobs.claims import Claim, catalogue, cells_of
 from dreamctl.jobs.questions import Question
 from dreamctl.jobs.sweeps import BUILT_IN
-from dreamctl.results import answers, costs
+from dreamctl.results import answers, costs, sequential
 from dreamctl.results.answers import OPEN, Answer
 from dreamctl.results.cells import WATCHING, Choice
 from dreamctl.results.claims.evidence import SEEDS, SEEDS_OF, TASKS, Evidence
@@ -72,7 +72,7 @@ def judge(evidence: Evidence) -> list[Verdict]:
     cases = {name: answers.Case(claim.question, cells[name], outcomes) for name, claim in asked.items()}
     seen = [case for case in cases.values() if case.known]  # one without runs takes no share of the 5 %
     found = answers.settled(seen, (1,), 0)
-    found |= {name: case.answer(answers.ALPHA) for name, case in cases.items() if name not in found}
+    found |= {name: case.answer(sequential.ALPHA) for name, case in cases.items() if name not in found}
     verdicts = []
     for claim in catalogue():
         if claim.protocol:

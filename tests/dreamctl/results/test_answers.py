@@ -8,7 +8,7 @@ import pytest
 from benchmarks.synthetic import World, fill
 from dreamctl.jobs.questions import parse
 from dreamctl.jobs.sweeps import Plan, Sweep
-from dreamctl.results import answers
+from dreamctl.results import answers, sequential
 from dreamctl.results.answers import CONFIRMED, CONTRADICTED, OPEN, SMALL, UNDECIDED
 from dreamctl.store import open_store
 
@@ -168,10 +168,10 @@ def test_a_group_that_is_part_of_the_other_has_no_more_certainty(judged):
 def test_an_answer_is_carried_over_and_leaves_its_share_to_the_others(judged):
     hard = {"better": {"method": "dreamer"}, "than": {"method": "no_value"}}
     beside = judged({"dreamer": 505, "no_value": 500, "planet": 100}, {"easy": PAIR, "hard": hard})
-    assert (beside["easy"]["answer"], beside["easy"]["level"]) == (CONFIRMED, pytest.approx(answers.ALPHA / 2))
-    assert (beside["hard"]["answer"], beside["hard"]["level"]) == (UNDECIDED, pytest.approx(answers.ALPHA))
+    assert (beside["easy"]["answer"], beside["easy"]["level"]) == (CONFIRMED, pytest.approx(sequential.ALPHA / 2))
+    assert (beside["hard"]["answer"], beside["hard"]["level"]) == (UNDECIDED, pytest.approx(sequential.ALPHA))
     both = judged({"dreamer": 502, "no_value": 500, "planet": 501}, {"a": PAIR, "b": hard}, noise=90, seeds=3)
-    assert [answer["level"] for answer in both.values()] == pytest.approx([answers.ALPHA / 2] * 2)
+    assert [answer["level"] for answer in both.values()] == pytest.approx([sequential.ALPHA / 2] * 2)
 
 
 def test_a_count_beside_another_part_shares_the_chance_of_error(judged):

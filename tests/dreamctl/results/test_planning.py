@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from benchmarks.synthetic import World, fill
 from dreamctl.jobs import sweeps
 from dreamctl.results import planning, sequential, statistics
-from dreamctl.results.answers import ALPHA, SCALE
+from dreamctl.results.answers import SCALE
+from dreamctl.results.sequential import ALPHA
 from dreamctl.results.statistics import Interval
 from dreamctl.store import open_store
 from tests.dreamctl.conftest import typed
