@@ -21,7 +21,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.config import nearest
@@ -62,6 +62,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 _VALUES, _DEPTH = 10_000, 8  # of a question at most; aliases in YAML count as often as they stand there
 _CONTRASTS = 1_000  # of a part at most
 _LONGEST = 1_000  # characters of a text
+_SHARE = 10  # the largest share: whoever writes 80 means 80%
 
 Fields = Mapping[str, tuple[str, ...]]  # field -> values
 
@@ -161,6 +162,8 @@ def contrasts(part: Part, cells: Sequence[Cell], name: str = "") -> tuple[Contra
     fields = part.fields
     for key, group in _groups(fields):
         _exist(name, cells, _fields(name, key, group))
+    if isinstance(part.floor, Mapping):
+        _exist(name, cells, {"task": tuple(part.floor)})
     within = _chosen(cells, _fields(name, "where", fields.get("where", {})))
     each = tuple(dict.fromkeys(_listed(fields.get("at_each", ()))))
     for field in each:
@@ -234,8 +237,8 @@ def _pair(
 ) -> Iterable[Contrast]:
     """mine less `share` of theirs, less `by`, over cells that differ in nothing else; or the interaction of that."""
     fields = part.fields
-    label = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {_said(theirs)}")))
     share, by = _number(fields.get("share", 1.0)), _number(fields.get("by", 0.0))
+    label = ", ".join(filter(None, (group, _label(part, mine, _said(theirs), sign), _further(fields))))
     named = {*mine, *theirs}
     if "more_at" in fields:
         at = {sign_: _fields("", "more_at", fields[key]) for sign_, key in ((1.0, "more_at"), (-1.0, "than_at"))}
@@ -289,7 +292,7 @@ def _against(
     share, by = _number(fields.get("share", 1.0)), _number(fields.get("by", 0.0))
     own = [cell for cell in cells if all(cell.at[field] == value for field, value in mine.items())]
     what = f"published {known.published}" if known.published else f"{known.number:g}"
-    label = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {what}")))
+    label = ", ".join(filter(None, (group, _label(replace(part, fields=fields), mine, what, sign))))
     if part.scale == "ratio":
         constant = -sign * math.log(share * known.number) - by
         strata = [Stratum("", (Term(sign, tuple(cell.key for cell in own)),), constant)]
@@ -305,6 +308,25 @@ def _against(
         ]
     if strata:
         yield Contrast(label, group, tuple(strata))
+
+
+def _label(part: Part, mine: Mapping[str, str], theirs: str, sign: float) -> str:
+    """What a contrast's number is: 'planet - 80 % of dreamer, by 100'; on the scale `ratio`, with / in place of -."""
+    share = f"{100 * _number(part.fields['share']):g} % of " if "share" in part.fields else ""
+    by = f", by {_number(part.fields['by']):g}" if "by" in part.fields else ""
+    between = "below" if sign < 0 else "/" if part.scale == "ratio" else "-"
+    return f"{_said(mine)} {between} {share}{theirs}{by}"
+
+
+def _further(fields: Mapping[str, Any]) -> str:
+    """Where an interaction has its gains: 'more at horizon 5/10 than at horizon 20'."""
+    if "more_at" not in fields:
+        return ""
+    here, there = (
+        _said({field: "/".join(_listed(given)) for field, given in fields[key].items()})
+        for key in ("more_at", "than_at")
+    )
+    return f"more at {here} than at {there}"
 
 
 def _near(part: Part, cells: Sequence[Cell], mine: Mapping[str, str], group: str) -> Iterable[Contrast]:
@@ -346,7 +368,7 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
     for key, found, choices in (("outcome", outcome, OUTCOMES), ("scale", scale, SCALES)):
         if found not in choices:
             near = nearest(found, choices)
-            raise BadInput(f"question {name}: {key} is {found[:80]!r}{near}: one of {', '.join(choices)}")
+            raise BadInput(f"question {name}: {key} is one of {', '.join(choices)}, not {found[:80]!r}{near}")
     if ways[0] in ("better", "worse"):
         _than(name, fields, scale)
     if ways[0] == "near":
@@ -374,6 +396,8 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
     for key, low in (("share", 0.0), ("within", 1.0 if scale == "ratio" else 0.0), ("by", None)):
         if key in fields:
             _real(name, key, fields[key], low=low)
+    if "share" in fields and _number(fields["share"]) > _SHARE:
+        raise BadInput(f"question {name}: share is {fields['share']} times the other side; in percent, write 80%")
     if "at_least" in fields:
         _real(name, "at_least", fields["at_least"])
         if scale == "ratio":

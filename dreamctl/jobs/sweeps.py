@@ -258,7 +258,10 @@ def _claimed(plan: Plan, request: Request) -> Plan:
     here = points(plan.parts, replace(request, looks=None))
     asked, left = claims.asked(plan.name, here, lambda sweep: points([BUILT_IN[sweep][1]], settings))
     if not asked:
-        raise BadInput(f"these cells can answer no claim of the paper; {', '.join(left) or 'all'} need others")
+        raise BadInput(
+            f"these cells can answer no claim of the paper ({', '.join(left) or 'all'} need others): "
+            "leave out --looks, or --tasks and what else changes the cells"
+        )
     return replace(plan, questions=tuple(asked), unasked=tuple(left))
 
 
@@ -267,6 +270,8 @@ def _changed(plan: Plan, request: Request) -> Plan:
     limit = plan.limit if request.limit is None else request.limit
     looks = plan.looks if request.seeds is None else ()
     if request.looks is not None:
+        if request.seeds is not None:
+            raise BadInput("looks say how many seeds there are: give --looks or --seeds, not both")
         looks = parse_looks(request.looks.split(","))
         first = plan.seeds[0] if plan.parts[0].seeds else 0
         request = replace(request, seeds="".join(f"{first + seed}," for seed in range(looks[-1])))
@@ -319,10 +324,12 @@ def read(path: Path) -> Plan:
 def _check(plan: Plan) -> None:
     """Raises `BadInput` for questions that the sweep's cells cannot answer, and for looks without a question."""
     if plan.looks and not plan.questions:
-        raise BadInput(f"sweep {plan.name} has no questions to look at: leave out its looks, or ask some")
+        raise BadInput(f"sweep {plan.name} has no questions to look at: ask some in its file, or leave out looks")
     if plan.limit and plan.questions:
         raise BadInput(f"sweep {plan.name}: a limit would leave cells of its questions without runs: leave it out")
     if plan.questions:
+        if any(len(part.seeds) < 2 for part in plan.parts):
+            raise BadInput(f"sweep {plan.name}: questions need two seeds or more: a single seed shows no spread")
         cells = [cell for cell, _ in plan.points().values()]
         for question in plan.questions:
             for part in question.parts:

@@ -56,8 +56,10 @@ def test_a_part_of_a_sweep_asks_what_its_cells_can_answer():
     assert found == {1, 3, 4, 17} and plan.unasked == ("claim-2", "claim-5", "claim-6", "claim-19")
     found, _ = asked("horizon", preset="tiny", settings=("model_lr=0.001",))
     assert found == {9, 10}
-    with pytest.raises(BadInput, match="can answer no claim of the paper; claim-9, claim-10 need others"):
+    with pytest.raises(BadInput, match=r"no claim of the paper \(claim-9, claim-10 need others\): leave out --looks"):
         asked("horizon", tasks=("walker_walk",))
+    with pytest.raises(BadInput, match="--looks or --seeds, not both"):
+        asked("horizon", seeds="3")
 
 
 def test_what_is_written_is_a_question_as_users_write_theirs():

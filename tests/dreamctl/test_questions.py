@@ -79,7 +79,7 @@ def test_each_value_of_better_than_and_at_each_is_a_contrast_of_its_own(means):
     close(
         values(means, better={"method": "dreamer"}, than="others", at_each="horizon"),
         {
-            f"{h}, dreamer - {m}": mean(means, method="dreamer", horizon=h) - mean(means, method=m, horizon=h)
+            f"horizon {h}, dreamer - {m}": mean(means, method="dreamer", horizon=h) - mean(means, method=m, horizon=h)
             for h in HORIZONS
             for m in ("no_value", "planet")
         },
@@ -88,7 +88,7 @@ def test_each_value_of_better_than_and_at_each_is_a_contrast_of_its_own(means):
     close(
         values(means, better={"horizon": [3, 5]}, than={"horizon": "20"}, **here),
         {
-            f"{TASKS[0]}, {m}, horizon {h} - horizon 20": mean(means, task=TASKS[0], method=m, horizon=h)
+            f"{TASKS[0]} {m}, horizon {h} - horizon 20": mean(means, task=TASKS[0], method=m, horizon=h)
             - mean(means, task=TASKS[0], method=m, horizon="20")
             for m in METHODS
             for h in ("3", "5")
@@ -192,6 +192,22 @@ def test_a_value_written_in_any_way_is_one_value(value):
     assert [one.name for one in found] == ["horizon 3 - horizon 20"]
 
 
+LABELS = {
+    "planet - 80 % of dreamer, by 5": {"share": "80%", "by": 5},
+    "planet / dreamer": {"scale": "ratio"},
+    "planet - dreamer, more at horizon 3/5 than at horizon 20": {
+        "more_at": {"horizon": [3, 5]},
+        "than_at": {"horizon": 20},
+    },
+}
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_contrast_says_what_its_number_is(label):
+    part = asked(better={"method": "planet"}, than={"method": "dreamer"}, **LABELS[label])
+    assert [one.name for one in contrasts(part, GRID)] == [label]
+
+
 WRONG = {
     "no sentence": ({"asks": ""}, "asks is the question"),
     "a list as a sentence": ({"asks": ["a"]}, "asks is a text"),
@@ -211,6 +227,9 @@ WRONG = {
     "a margin of nothing": ({"margin": 0}, "margin is a number above 0"),
     "a margin in percent of points": ({"margin": "5%"}, "for scale: ratio"),
     "an infinite share": ({"share": "1e400"}, "share is a number"),
+    "a share in percent without its sign": ({"share": 80}, "in percent, write 80%"),
+    "a floor of another task": ({"floor": {"walker": 5}}, "no cell has task='walker'"),
+    "an outcome misspelt": ({"outcome": "curv"}, "outcome is one of final, .*, not 'curv', did you mean 'curve'"),
     "a huge share": ({"share": "1e300"}, "share is a number"),
     "a ratio to nothing": ({"than": 0, "scale": "ratio"}, "than is a number above 0"),
     "a ratio to what is published": ({"than": {"published": "dreamer"}, "scale": "ratio"}, "in points"),
@@ -341,6 +360,17 @@ def test_garbage_in_a_file_is_one_line(tmp_path, path, value):
         sweeps.read(file)
     except BadInput as error:
         assert str(error).isprintable() and len(str(error)) < 700, str(error)
+
+
+def test_a_file_with_one_seed_asks_nothing(tmp_path):
+    file = tmp_path / "mine.yaml"
+    asks = {"q": {"asks": "?", "better": {"method": "dreamer"}, "than": {"method": "planet"}}}
+    plan = {"tasks": ["walker_walk"], "methods": ["dreamer", "planet"], "questions": asks}
+    file.write_text(yaml.safe_dump(plan | {"seeds": 2}))
+    assert len(sweeps.read(file).questions) == 1
+    file.write_text(yaml.safe_dump(plan | {"seeds": 1}))
+    with pytest.raises(BadInput, match="two seeds or more"):
+        sweeps.read(file)
 
 
 def test_aliases_and_deep_nesting_in_a_file_are_one_line(tmp_path):
