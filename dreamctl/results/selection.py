@@ -27,8 +27,9 @@ def select(store: Store, references: Sequence[str], choice: Choice, mixed: bool 
     _check(runs, choice)
     wanted = that_fit(runs, choice)
     if not wanted:
-        some = "matching " if runs else ""
-        raise BadInput(f"no {some}run in {store.home}: dreamctl ls lists the runs")
+        if not runs:
+            raise BadInput(f"no run in {store.home}: dreamctl run TASK trains one, --recorded reads those of dreamctl")
+        raise BadInput(f"no matching run in {store.home}: dreamctl ls lists the runs")
     if not references and not mixed:
         only_preset(wanted)
     return wanted

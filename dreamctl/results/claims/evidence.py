@@ -178,8 +178,6 @@ class Evidence:
 
         looks: after how many seeds of each cell its claims are to be judged.
         """
-        if self.sweep is not None:
-            return f"dreamctl sweep {self.sweep}"
         part = BUILT_IN["performance" if sweep == "all" else sweep][1]
         words = [f"dreamctl sweep {sweep}"]
         words += [f"--tasks {','.join(sorted(tasks))}"] if tasks and set(tasks) != set(part.tasks) else []

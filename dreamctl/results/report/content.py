@@ -51,13 +51,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole; home: its name; runs: how they stand.
+    """The whole; title: whose runs these are; runs: how they stand.
 
     verdicts: (preset, verdict), those that are decided; waiting: of the other claims that of the largest preset.
     """
 
-    home: str
-    sweep: str | None
+    title: str
     made: str
     version: str
     asked: tuple[Asked, ...]
@@ -113,8 +112,7 @@ def gather(store: Store, choice: Choice, folder: Path, progress: Progress) -> Re
             verdicts += [(preset, verdict) for verdict in claims.judge(evidence)]
     paper = make("paper")
     return Report(
-        home=store.home.resolve().name,
-        sweep=choice.sweep,
+        title=_title(store, choice),
         made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         version=version("dreamctl"),
         asked=tuple(asked),
@@ -129,6 +127,12 @@ def gather(store: Store, choice: Choice, folder: Path, progress: Progress) -> Re
 
 def _sweeps(store: Store, choice: Choice) -> list[Sweep]:
     return [store.find_sweep(choice.sweep)] if choice.sweep is not None else store.sweeps()
+
+
+def _title(store: Store, choice: Choice) -> str:
+    if choice.sweep is not None:
+        return f"Sweep {choice.sweep}"
+    return "Runs that come with dreamctl" if store.read_only else f"Runs in {store.home.resolve().name}"
 
 
 def _recorded(store: Store) -> str:

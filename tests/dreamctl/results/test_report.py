@@ -259,7 +259,7 @@ def test_a_report_of_a_sweep_is_of_its_runs_and_goes_to_it(home):
     assert re.match(r"\d+ claims of the paper decided, \d+ not\n", done.stdout)
     store = open_store(home)
     text = (folder(store, "mine") / "report.html").read_text()
-    assert "<title>dreamctl report: mine</title>" in text and "tiny" not in text
+    assert "<title>dreamctl report: Sweep mine</title>" in text and "tiny" not in text
     assert [path.name for path in of_sweep(store, "mine")] == ["report.html", "scores.csv", "scores.tex"]
     assert of_sweep(store, "other") == []
 
