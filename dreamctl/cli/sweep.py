@@ -203,7 +203,11 @@ def _dry_run(store: "Store", plan: "Plan", cells: "list[RunSpec]", same_code: bo
 
     from dreamctl.jobs.estimate import estimate
     from dreamctl.jobs.launch import existing, other_code
+    from dreamctl.jobs.looks import underway
 
+    progress = underway(store, plan)
+    if progress is not None:
+        cells = progress.cells()
     runs = [existing(store, cell, same_code) for cell in cells]
     expected = _expected(store, plan) if plan.questions else []
     if json:
@@ -224,7 +228,9 @@ def _dry_run(store: "Store", plan: "Plan", cells: "list[RunSpec]", same_code: bo
     for cell, run in zip(cells, runs, strict=True):
         groups.setdefault((cell.task, *(getattr(cell.config, key) for key in varied)), []).append((cell, run))
     for key, members in groups.items():
-        seeds = ",".join(str(cell.seed) for cell, _ in members)
+        own = [cell.seed for cell, _ in members]
+        several = len(own) > 4 and own == list(range(own[0], own[-1] + 1))
+        seeds = f"{own[0]} to {own[-1]}" if several else ",".join(map(str, own))
         stored = Counter(run.standing for _, run in members if run)
         table.add_row(*map(str, key), seeds, ", ".join(f"{n} {status}" for status, n in stored.items()) or "-")
     out.print(table)
@@ -247,9 +253,15 @@ def _dry_run(store: "Store", plan: "Plan", cells: "list[RunSpec]", same_code: bo
     if plan.looks:
         most = len(plan.points()) * plan.looks[-1]
         looks = ", ".join(map(str, plan.looks))
-        out.print(
-            f"that is the first look, at {plan.looks[0]} seeds; with all looks ({looks}) it is {most:,} runs at most"
-        )
+        number = 0 if progress is None else progress.number
+        what = "all looks are judged"
+        if number is not None:
+            what = f"that is look {number + 1} of {len(plan.looks)}, at {plan.looks[number]} seeds"
+        out.print(f"{what}; with all looks ({looks}) it is {most:,} runs at most")
+    if progress and (
+        changed := [question.name for question in plan.questions if question.name not in progress.answers]
+    ):
+        out.print(f"new or changed since the last look, as their answers will say: {', '.join(changed)}")
     if plan.questions:
         _print_expected(expected)
 

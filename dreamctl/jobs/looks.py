@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
+from dreamctl.errors import UnknownRun
 from dreamctl.jobs import launch
 from dreamctl.jobs.questions import RULE, contrasts
 from dreamctl.jobs.spec import RunSpec
@@ -119,12 +120,13 @@ def _outline(name: str, spec: str) -> Outline:
     return Outline(Plan.from_dict(name, json.loads(spec)))
 
 
-def seeds_wanted(plan: Plan, looks: Sequence[Look]) -> dict[str, int]:
-    """{cell: how many seeds it is to have by now}.
-
-    A cell of an open question gets the next look's; one of answered questions keeps what it has.
-    """
-    return Progress(Outline(plan), looks).wanted
+def underway(store: Store, plan: Plan) -> Progress | None:
+    """How far the stored sweep of this plan's name is, by this plan; None before its first look."""
+    try:
+        judged = store.looks(store.find_sweep(plan.name).id)
+    except UnknownRun:
+        return None
+    return Progress(Outline(plan), judged) if judged and plan.questions else None
 
 
 def begin(store: Store, sweep: Sweep) -> list[RunSpec]:

@@ -100,13 +100,16 @@ def test_open_questions_get_the_next_seeds_and_answered_ones_do_not(store):
     assert (registered.version, registered.runs, registered.content) == (1, 0, {**sweep.spec, "rule": RULE})
     assert registered.created_at <= min(run.created_at for run in store.runs())
     answers = news.Answers(store, sweep)
+    assert looks.underway(store, plan) is None  # no look has been judged
     assert len(store.runs()) == 6 and answers.next() == "look 1 of 3: 2 of 2 questions open, 6 more runs"
     assert looks.proceed(store, sweep, judge) and not store.looks(sweep.id)  # runs wait
     play(store, sweep)
     assert looks.proceed(store, sweep, judge)
     assert answers.new() == ["five: confirmed after 2 seeds, 200 points [199, 201]"] and answers.new() == []
     assert answers.next() == "look 2 of 3: 1 of 2 questions open, 2 more runs"
-    assert looks.seeds_wanted(plan, store.looks(sweep.id)) == {FIRST: 3, SECOND: 2, THIRD: 3}
+    underway = looks.underway(store, plan)
+    assert underway.number == 1 and underway.wanted == {FIRST: 3, SECOND: 2, THIRD: 3}
+    assert len(underway.cells()) == 8 and underway.answers.keys() == {"five", "six"}
     five, six = looks.state(store, sweep)
     assert (five["answer"], five["look"], five["left"]) == ("confirmed", 1, 0)
     assert (six["answer"], six["look"], six["looks"], six["left"]) == ("open", 2, 3, 2)

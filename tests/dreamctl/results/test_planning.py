@@ -145,7 +145,7 @@ def test_a_dry_run_tells_it(home, tmp_path):
     plan(tmp_path, FILE.format(tasks="cartpole_balance") + MORE)
     done = typed("sweep", tmp_path / "mine.yaml", "--dry-run", home=home)
     text = " ".join(done.stdout.split())
-    assert "that is the first look, at 3 seeds; with all looks (3, 6) it is 18 runs at most" in text
+    assert "that is look 1 of 2, at 3 seeds; with all looks (3, 6) it is 18 runs at most" in text
     assert "QUESTION DIFFERENCE ANSWERED SEEDS RUNS HOURS longer 0 " in text
     assert "points, from 7 runs like these; it has no margin, so 50 points stand for one" in text
     assert "ratio: not planned, a ratio depends" in text and "count: not planned, a count depends" in text
