@@ -1,6 +1,7 @@
 """Run until answered: what is trained when, whoever is killed, and what a sweep says of its questions."""
 
 import json
+import math
 import shutil
 import statistics
 import threading
@@ -18,7 +19,9 @@ from dreamctl.jobs.scheduler import Scheduler, enroll
 from dreamctl.jobs.sweeps import Plan, Sweep
 from dreamctl.results import answers
 from dreamctl.store import open_store
+from dreamctl.store.columns import Answers
 from dreamctl.store.models import Look, Registration
+from dreamctl.store.models import Sweep as SweepRow
 from tests.dreamctl.conftest import QUICK, spec, typed
 
 SETTINGS = dict(item.split("=") for item in QUICK)
@@ -387,14 +390,59 @@ def test_a_cluster_goes_from_look_to_look_and_stops_when_told(store):
     assert scheduler.done and trained(store) == WANTED
 
 
-@pytest.mark.parametrize("change", [{"counted": {FIRST: "2"}}, {"question": 1}, {"estimate": "\x1b"}, {"asked": None}])
+CONTRAST = dict(name="", group="", unit="points", floored=[], missing=[], estimate=None, low=None, high=None)
+STRANGE = [
+    {"counted": {FIRST: "2"}},
+    {"counted": {FIRST: -1}},
+    {"question": 1},
+    {"estimate": "\x1b"},
+    {"estimate": math.nan},
+    {"low": 10**400},
+    {"asked": None},
+    {"look": 10**30},
+    {"seeds": "4"},
+    {"cells": [{}]},
+    {"notes": "a"},
+    {"numbers": [CONTRAST | {"unit": "hours"}]},
+    {"numbers": [CONTRAST | {"floored": None}]},
+    {"numbers": [{}]},
+]
+
+
+@pytest.mark.parametrize("change", STRANGE)
 def test_answers_of_strangers_are_refused(store, change):
-    sweep = start(store, asks())
     row = {"question": "five", "answer": "open", "look": 0, "version": 1, "asked": "0", "counted": {}}
-    with store._write() as session:
-        session.add(Look(sweep_id=sweep.id, number=0, seeds=2, version=1, judged_at=0.0, answers=[row | change]))
+    row |= {"numbers": [CONTRAST], "cells": [FIRST], "notes": [], "seeds": 2}
+    assert Answers().process_result_value([row], None) == [row]
     with pytest.raises(BadRecord, match="list of answers"):
-        store.looks(sweep.id)
+        Answers().process_result_value([row | change], None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("spec", {"looks": [4]}),  # more seeds than there are
+        ("spec", {"looks": [3, 2]}),
+        ("spec", {"looks": [[]]}),
+        ("spec", {"parts": []}),
+        ("spec", {"questions": {"five": 1}}),
+        ("content", {"questions": 1}),
+        ("content", {"questions": {"five": 1}}),
+        ("content", {"parts": []}),
+    ],
+)
+def test_a_damaged_sweep_is_told_in_one_line_and_the_others_are_shown(store, column, value):
+    sweep = finish(store, asks(looks_=(2,), seeds=2))
+    start(store, replace(asks(), name="sound"))
+    with store._write() as session:
+        row = session.get(*((SweepRow, sweep.id) if column == "spec" else (Registration, (sweep.id, 1))))
+        setattr(row, column, getattr(row, column) | value)
+    one, every = (typed("status", *name, "--json", home=store.home) for name in (["asks"], []))
+    assert one.returncode == 2 and len(one.stderr.splitlines()) == 1
+    assert [state["name"] for state in json.loads(every.stdout)] == ["sound"]
+    assert every.returncode == 0 and every.stderr.count("asks cannot be shown") == 1
+    typed("report", home=store.home)  # ends with a line, not with an exception
+    assert "sound" in typed("status", home=store.home).stdout
 
 
 def test_the_command_trains_until_its_questions_are_answered(tmp_path):
