@@ -8,6 +8,7 @@ from dreamctl.jobs import looks
 from dreamctl.jobs.pace import Pace, pace, sweep_left
 from dreamctl.store import Run, Store
 from dreamctl.store.models import STATUSES, Sweep
+from dreamctl.wording import asked as when
 from dreamctl.wording import counted, estimated
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def question(asked: dict[str, Any]) -> str:
     """A question in one line: its answer, or the look that it is at and what it waits for."""
     known = estimated(asked)
     known = f" {known}" if known else ""
-    changed = asked["changed_after"]
-    since = "" if changed is None else f" (changed after {counted(changed, 'run')})"
+    after = asked["registered_after"]
+    since = f" ({when(asked['version'], after)})" if after or asked["version"] > 1 and after is not None else ""
     place = f"look {asked['look']} of {asked['looks']}"
     if asked["answer"] != looks.OPEN:
         return f"{asked['question']}: {asked['answer']}{since}, {place}{known and ','}{known}"

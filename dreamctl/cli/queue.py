@@ -53,37 +53,49 @@ def status(
 ) -> None:
     """Show the progress of sweeps: counts, rates, times left, failures."""
     from dreamctl.cli import board
+    from dreamctl.errors import BadInput, BadRecord
     from dreamctl.store import open_store
 
     store = open_store(reading(home, recorded), create=False)
     if sweep is not None:
         store.find_sweep(sweep)
+    damaged: set[str] = set()  # sweeps that cannot be shown
 
     def states() -> list[dict]:
         store.reap()
-        chosen = store.sweeps() if sweep is None else [store.find_sweep(sweep)]
-        return [board.overview(store, each) for each in chosen]
+        if sweep is not None:
+            return [board.overview(store, store.find_sweep(sweep))]
+        found = []
+        for each in store.sweeps():
+            try:
+                found.append(board.overview(store, each))
+            except (BadInput, BadRecord) as error:
+                if each.name not in damaged:
+                    say(f"sweep {each.name} cannot be shown: {error}")
+                damaged.add(each.name)
+        return found
 
     if json:
         print_json(states())
         return
     out = console()
-    if not states():
+    shown = states()
+    if not shown and not damaged:
         out.print(f"no sweeps in {store.home}; start one with: dreamctl sweep NAME")
         return
     from rich.console import Group
 
-    def picture() -> Group:
-        return Group(*(board.table(state) for state in states()))
+    def picture(states: list[dict]) -> Group:
+        return Group(*map(board.table, states))
 
     if not watch:
-        out.print(picture())
+        out.print(picture(shown))
         return
     from rich.live import Live
 
     with Interrupts() as interrupts, Live(console=out, auto_refresh=False) as live:
         while not interrupts.take():
-            live.update(picture(), refresh=True)
+            live.update(picture(states()), refresh=True)
             time.sleep(_POLL)
 
 

@@ -7,117 +7,23 @@ scheduler that is killed between any two statements leaves nothing that the next
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import lru_cache
 from typing import Any
 
 from dreamctl.errors import UnknownRun
-from dreamctl.jobs import launch
-from dreamctl.jobs.questions import RULE, contrasts
+from dreamctl.jobs import launch, outlines
+from dreamctl.jobs.outlines import OPEN, Outline, Progress
+from dreamctl.jobs.questions import RULE
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.store import Run, Store, code
-from dreamctl.store.models import Look, Registration, Sweep
+from dreamctl.store.models import Registration, Sweep
 from dreamctl.wording import counted
-
-OPEN = "open"
-_NO_ANSWER = (OPEN, "undecided")  # as long as there are looks left
 
 Answer = Mapping[str, Any]  # see `store.columns.Answers`
 # store, plan, number of the look, {cell: seeds}, earlier answers, the sweep's runs -> an answer for each question,
 # "open" if it needs another look; `results.answers.judge`
 Judge = Callable[[Store, Plan, int, Mapping[str, int], Sequence[Answer], Sequence[Run]], list[dict[str, Any]]]
-
-
-class Outline:
-    """What follows from a plan alone, and takes time. asked: {question: digest of what it compares}."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.specs = {key: spec for key, (_, spec) in plan.points().items()}
-        cells = [cell for cell, _ in plan.points().values()]
-        self.asked, self.cells_of = {}, {}
-        for question in plan.questions:
-            parts = [(dict(part.fields), contrasts(part, cells, question.name)) for part in question.parts]
-            content = [[fields, [asdict(contrast) for contrast in found]] for fields, found in parts]
-            text = json.dumps(content, sort_keys=True)
-            self.asked[question.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
-            named = {key for _, found in parts for one in found for s in one.strata for t in s.terms for key in t.cells}
-            self.cells_of[question.name] = [cell.key for cell in cells if cell.key in named]
-        self._digests: dict[tuple[str, int], str] = {}
-
-    def digest(self, key: str, index: int) -> str:
-        """The digest of a cell's run with the seed of that index."""
-        place = (key, index)
-        if place not in self._digests:
-            self._digests[place] = replace(self.specs[key], seed=self.plan.seeds[index]).digest
-        return self._digests[place]
-
-
-class Progress:
-    """How far a sweep with questions is, by its plan and its stored looks.
-
-    looks: seeds of each, as planned; answers: {question: its newest answer}, without questions that have changed since;
-    open: questions without an answer; number: of the look that comes next, None without one; earlier: answers that it
-    leaves as they are; wanted: {cell: how many seeds it is to have by now}.
-    """
-
-    def __init__(self, outline: Outline, looks: Sequence[Look]) -> None:
-        plan = outline.plan
-        self.outline, self.plan = outline, plan
-        self.looks = plan.looks or (len(plan.seeds),)
-        asked = outline.asked
-        latest = looks[-1].answers if looks else []
-        self.answers = {row["question"]: row for row in latest if row["asked"] == asked.get(row["question"])}
-        done = looks[-1].seeds if looks else 0
-        later = [number for number, seeds in enumerate(self.looks) if seeds > done]
-        self.open = [q.name for q in plan.questions if self._answer(q.name) in _NO_ANSWER]
-        self.number = None
-        if self.open and later:
-            self.number = later[0]
-        elif any(name not in self.answers for name in self.open):  # new, and no look is left: the last one again
-            self.number = len(self.looks) - 1
-        again = _NO_ANSWER if later else (OPEN,)
-        self.earlier = [row for row in self.answers.values() if row["answer"] not in again]
-        self.wanted = dict.fromkeys(outline.specs, self.looks[0])
-        for row in (row for look in looks for row in look.answers):
-            for key, count in row["counted"].items():
-                if key in self.wanted:
-                    self.wanted[key] = max(self.wanted[key], min(count, len(plan.seeds)))
-        if self.number is not None:
-            for key in {key for name in self.open for key in outline.cells_of[name]}:
-                self.wanted[key] = max(self.wanted[key], self.looks[self.number])
-
-    @classmethod
-    def of(cls, store: Store, sweep: Sweep) -> Progress:
-        """That of a stored sweep. Raises `BadInput` for a plan that is damaged."""
-        return cls(_outline(sweep.name, json.dumps(sweep.spec)), store.looks(sweep.id))
-
-    def cells(self) -> list[RunSpec]:
-        """The runs that the sweep is to have by now, seed by seed."""
-        return self.plan.cells(self.wanted)
-
-    def digests(self) -> dict[str, str]:
-        """{digest of a run that the sweep is to have by now: its cell}."""
-        return {self.outline.digest(key, seed): key for key, count in self.wanted.items() for seed in range(count)}
-
-    def answer(self, name: str) -> str:
-        """What is known of a question: "open" as long as another look comes."""
-        known = self._answer(name)
-        if self.number is not None and name in self.open:
-            return OPEN
-        return "undecided" if known == OPEN else known
-
-    def _answer(self, name: str) -> str:
-        return self.answers[name]["answer"] if name in self.answers else OPEN
-
-
-@lru_cache(maxsize=8)
-def _outline(name: str, spec: str) -> Outline:
-    return Outline(Plan.from_dict(name, json.loads(spec)))
 
 
 def underway(store: Store, plan: Plan) -> Progress | None:
@@ -181,7 +87,8 @@ def state(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
 def _state(
     name: str, asks: str, progress: Progress, versions: Sequence[Registration], of_cell: Mapping[str, Sequence[Run]]
 ) -> dict[str, Any]:
-    row, answer = progress.answers.get(name, {}), progress.answer(name)
+    row: Answer = progress.answers.get(name, {})
+    answer = progress.answer(name)
     waits = answer == OPEN
     runs = [run for key in progress.outline.cells_of[name] for run in of_cell.get(key, ())] if waits else []
     version = row.get("version") or (versions[-1].version if versions else 1)
@@ -198,15 +105,21 @@ def _state(
         "left": sum(run.status in ("queued", "running") or hinders(run) for run in runs),
         "waits_for": hindrance(runs),
         "version": version,
-        "changed_after": next((v.runs for v in versions if v.version == version and version > 1), None),
+        "registered_after": next((v.runs for v in versions if v.version == version), None),
     }
 
 
 def _register(store: Store, sweep: Sweep) -> Registration:
-    outline = _outline(sweep.name, json.dumps(sweep.spec))
+    """As it reads now. Whoever has seen runs that it no longer has, removed or of other settings, has seen them."""
+    outline = outlines.of(sweep.name, sweep.spec)
     every = [outline.digest(key, seed) for key in outline.specs for seed in range(len(outline.plan.seeds))]
+    every += [run.digest for run in store.members(sweep.id, light=True)]
+    seen: dict[str, int] = {}
+    for row in (row for look in store.looks(sweep.id) for row in look.answers):
+        seen |= {key: max(count, seen.get(key, 0)) for key, count in row["counted"].items()}
     first = next(iter(outline.specs.values()))
-    return store.register(sweep.id, {**sweep.spec, "rule": RULE}, every, code.digest(first.task))
+    content = {**sweep.spec, "rule": RULE}
+    return store.register(sweep.id, content, every, code.digest(first.task), sum(seen.values()))
 
 
 def _members(store: Store, sweep: Sweep, progress: Progress) -> list[Run]:
@@ -235,4 +148,5 @@ def _judge(store: Store, sweep: Sweep, progress: Progress, members: Sequence[Run
         answers.append(earlier[name] if name in earlier else given[name] | new)
     looks = store.looks(sweep.id)
     seeds = max(progress.looks[number], *(look.seeds for look in looks), 0)
-    store.record_look(sweep.id, len(looks), seeds=seeds, version=version, answers=answers)
+    following = looks[-1].number + 1 if looks else 0
+    store.record_look(sweep.id, following, seeds=seeds, version=version, answers=answers)

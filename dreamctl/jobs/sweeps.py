@@ -148,7 +148,9 @@ class Plan:
             ]
             limit = content.get("limit")
             questions = tuple(asking.parse(key, asked) for key, asked in content.get("questions", {}).items())
-            looks = tuple(map(int, content.get("looks", ())))
+            looks = parse_looks(list(map(str, content["looks"]))) if content.get("looks") else ()
+            if not parts or any(len(part.seeds) < max(1, *looks[-1:]) for part in parts):
+                raise ValueError("runs are missing")
             return cls(name, tuple(parts), None if limit is None else int(limit), looks, questions)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadInput(f"the stored plan of sweep {name} is damaged: give its options or its file again") from error

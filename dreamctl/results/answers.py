@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from dreamctl.jobs.outlines import Progress
 from dreamctl.jobs.questions import Cell, Contrast, Part, Question, Stratum, Term, contrasts
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.results import counting, published, sequential
@@ -22,7 +23,7 @@ from dreamctl.results.outcomes import Outcomes
 from dreamctl.results.sequential import CONFIRMED, CONTRADICTED, SMALL, UNDECIDED
 from dreamctl.results.statistics import Interval
 from dreamctl.store import Run, Store
-from dreamctl.store.models import Registration, Sweep
+from dreamctl.store.models import Sweep
 
 OPEN = "open"  # goes on to the next look
 ANSWERS = (CONFIRMED, CONTRADICTED, SMALL, UNDECIDED, OPEN)
@@ -96,21 +97,18 @@ def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
     """
     if not sweep.spec.get("questions"):
         return []
-    plan = Plan.from_dict(sweep.name, sweep.spec)
-    runs, stored = store.members(sweep.id), store.looks(sweep.id)
+    progress, runs = Progress.of(store, sweep), store.members(sweep.id)
+    plan, looks, points = progress.plan, progress.looks, progress.plan.points()
     versions = {version.version: version for version in store.registrations(sweep.id)}
-    looks, points = plan.looks or (len(plan.seeds),), plan.points()
-    known = {row["question"]: row for row in (stored[-1].answers if stored else ())}
     questions = {question.name: question for question in plan.questions}
     given = {
-        name: known[name]
-        for name, question in questions.items()
-        if name in known and _same(question, versions.get(known[name]["version"]))
+        name: Answer(name, OPEN).to_dict() | dict(row) | {"answer": progress.answer(name)}
+        for name, row in progress.answers.items()
     }
     if len(given) < len(questions):  # no look has judged them as they read now
         so_far = judge(store, plan, 0, dict.fromkeys(points, looks[0]), [], runs)
         given = {row["question"]: row | {"answer": OPEN} for row in so_far} | given
-    following = next((seeds for seeds in looks if not stored or seeds > stored[-1].seeds), looks[-1])
+    following = looks[-1 if progress.number is None else progress.number]
     ended = {run.digest for run in runs if run.standing in ("finished", "diverged")}
     result = []
     for name, question in questions.items():
@@ -130,15 +128,6 @@ def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
             }
         )
     return result
-
-
-def _same(question: Question, registration: Registration | None) -> bool:
-    """Whether a question compares what it compared in a version of its registration, however it is worded."""
-    words = ("asks", "place", "note")
-    then = registration.content.get("questions", {}).get(question.name, {}) if registration else question.content
-    return {k: v for k, v in then.items() if k not in words} == {
-        k: v for k, v in question.content.items() if k not in words
-    }
 
 
 def judge(

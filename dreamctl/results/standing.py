@@ -18,6 +18,7 @@ from dreamctl.wording import counted
 
 NOTHING = 0.0  # the score of a run that has diverged before its first evaluation
 _NAMED = 5  # runs that a remark names
+_CARRIED = 10_000  # evaluations that a diverged run is given at most: a row of a database may name any length
 _TWICE = 3  # seeds of several runs that are told one by one
 
 Rank = tuple[float, bool, float, str]
@@ -42,11 +43,13 @@ def carried_on(run: Run, means: Mapping[int, float], length: int) -> dict[int, f
     """{environment steps: mean return} of the evaluations up to `length` that a diverged run no longer has.
 
     Empty for any other run. means: those that it has had up to there. Evaluations come with the first episode that ends
-    at or after a multiple of `eval_every`, once the seed episodes are there, and at the end.
+    at or after a multiple of `eval_every` (of a multiple of it, where those were too many), once the seed episodes are
+    there, and at the end.
     """
     if not diverged(run) or run.env_steps > length:
         return {}
     episode, every = run.config["episode_length"], max(run.config["eval_every"], run.config["episode_length"])
+    every *= -(-length // (every * _CARRIED)) or 1
     due = {-(-multiple // episode) * episode for multiple in range(every, length + 1, every)}
     last = max(means, default=max(forked_at(run), run.config["seed_episodes"] * episode - 1))
     return {step: means.get(last, NOTHING) for step in sorted(due | {length}) if last < step <= length}

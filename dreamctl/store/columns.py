@@ -141,11 +141,25 @@ class Texts(TypeDecorator[list[str]]):
         return [printable(item) for item in value]
 
 
+class Asked(Table):
+    """A plan with questions as it was registered; questions: {name: an object}."""
+
+    cache_ok = True  # SQLAlchemy does not inherit it
+
+    def process_result_value(self, value: Any, dialect: Any) -> dict[str, Any]:
+        found = super().process_result_value(value, dialect)
+        questions = found.get("questions", {})
+        if not isinstance(questions, dict) or not all(isinstance(one, dict) for one in questions.values()):
+            _refuse("questions", value)
+        return found
+
+
 class Answers(TypeDecorator[list[Any]]):
     """What a look has found: a JSON object for each question of a sweep.
 
     question: its name; answer; look: that it was given at; version: of the registration that it was judged by; asked: a
-    digest of what the question compared; counted: {cell: seeds}; estimate, low, high: numbers or None; and more.
+    digest of what the question compared; counted: {cell: seeds}; estimate, low, high: numbers or None; and what else
+    an answer has (`results.answers.Answer`), which may be left out.
     """
 
     impl = JSON
@@ -158,13 +172,39 @@ class Answers(TypeDecorator[list[Any]]):
 
     def _sound(self, answer: Any) -> bool:
         return (
-            isinstance(answer, dict)
-            and all(type(answer.get(key)) is kind for key, kind in self._KEYS.items())
-            and all(type(count) is int for count in answer["counted"].values())
-            and all(isinstance(answer.get(key), int | float | None) for key in ("estimate", "low", "high"))
+            _has(answer, self._KEYS)
+            and all(type(count) is int and 0 <= count <= _LARGEST for count in answer["counted"].values())
+            and all(0 <= answer[key] <= _LARGEST for key in ("look", "version"))
+            and all(_is_number(answer.get(key)) for key in _NUMBERS)
+            and all(type(answer[key]) is kind for key, kind in self._MORE.items() if key in answer)
+            and all(isinstance(text, str) for key in ("cells", "notes") for text in answer.get(key, ()))
+            and all(map(self._contrast, answer.get("numbers", ())))
+        )
+
+    def _contrast(self, number: Any) -> bool:
+        return (
+            _has(number, self._CONTRAST)
+            and number["unit"] in ("points", "ratio")
+            and all(key in number and _is_number(number[key]) for key in _NUMBERS)
+            and all(isinstance(text, str) for key in ("floored", "missing") for text in number[key])
         )
 
     _KEYS = {"question": str, "answer": str, "look": int, "version": int, "asked": str, "counted": dict}
+    _MORE = {"unit": str, "decides": str, "seeds": int, "cells": list, "numbers": list, "notes": list}
+    _CONTRAST = {"name": str, "group": str, "unit": str, "floored": list, "missing": list}
+
+
+_NUMBERS = ("estimate", "low", "high")
+_LARGEST = 2**31 - 1
+
+
+def _has(value: Any, keys: dict[str, Any]) -> bool:
+    """Whether a value is an object with these keys, of these types."""
+    return isinstance(value, dict) and all(type(value.get(key)) is kind for key, kind in keys.items())
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or type(value) in (int, float) and abs(value) < 1e300  # nan is not, nor what no float holds
 
 
 def _printable(value: Any) -> Any:

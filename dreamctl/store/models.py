@@ -10,7 +10,20 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dreamctl.store.columns import Answers, Choice, Line, Lines, Number, Numbers, Parent, Settings, Table, Texts, Whole
+from dreamctl.store.columns import (
+    Answers,
+    Asked,
+    Choice,
+    Line,
+    Lines,
+    Number,
+    Numbers,
+    Parent,
+    Settings,
+    Table,
+    Texts,
+    Whole,
+)
 
 HEAD = "0010"  # the newest migration; a test holds it to the migrations themselves
 
@@ -149,7 +162,7 @@ class Registration(Base):
 
     sweep_id: Mapped[str] = mapped_column(ForeignKey("sweep.id", ondelete="CASCADE"), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)  # 1, 2, ...
-    content: Mapped[dict[str, Any]]  # questions, looks and rule, as JSON
+    content: Mapped[dict[str, Any]] = mapped_column(Asked)  # questions, looks and rule, as JSON
     created_at: Mapped[float]
     runs: Mapped[int]  # of the sweep that had been evaluated by then
     code: Mapped[str | None] = mapped_column(Line(64))

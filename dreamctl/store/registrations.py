@@ -19,11 +19,14 @@ from dreamctl.store.queries import MANY
 class Registrations(Access):
     """The part of the store that deals in them."""
 
-    def register(self, sweep_id: str, content: Mapping[str, Any], digests: Sequence[str], code: str) -> Registration:
+    def register(
+        self, sweep_id: str, content: Mapping[str, Any], digests: Sequence[str], code: str, least: int = 0
+    ) -> Registration:
         """The registration of this content, a new version unless the latest one says the same.
 
-        digests: of the runs that the content is about; those that have been evaluated by now are counted. code: digest
-        of what is to train them (`store.code`). Two processes that register at once need `alone`.
+        digests: of the runs that the content is about; those that have been evaluated by now are counted, as `least` or
+        as many as the latest version counted if they are fewer. code: digest of what is to train them (`store.code`).
+        Two processes that register at once need `alone`.
         """
         versions = self.registrations(sweep_id)
         if versions and _same(versions[-1].content, content):
@@ -31,10 +34,10 @@ class Registrations(Access):
         origin = provenance.collect()
         row = Registration(
             sweep_id=sweep_id,
-            version=len(versions) + 1,
+            version=versions[-1].version + 1 if versions else 1,
             content=dict(content),
             created_at=time.time(),
-            runs=self._evaluated(digests),
+            runs=max(least, self._evaluated(list(dict.fromkeys(digests))), *(one.runs for one in versions[-1:])),
             code=code,
             git_commit=origin.get("git_commit"),
             git_dirty=origin.get("git_dirty"),
@@ -57,7 +60,7 @@ class Registrations(Access):
         insert = self._insert(Look).values(row | {"answers": [dict(answer) for answer in answers]})
         with self._write() as session:
             session.execute(insert.on_conflict_do_nothing(index_elements=["sweep_id", "number"]))
-        return self.looks(sweep_id)[number]
+        return next(look for look in self.looks(sweep_id) if look.number == number)
 
     def looks(self, sweep_id: str) -> list[Look]:
         """The looks at a sweep, in order."""

@@ -1,13 +1,14 @@
 """Run until answered: what is trained when, whoever is killed, and what a sweep says of its questions."""
 
 import json
+import math
 import shutil
 import statistics
 import threading
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from dreamctl.cli import board
 from dreamctl.errors import BadRecord
@@ -16,8 +17,11 @@ from dreamctl.jobs.cluster import Cluster
 from dreamctl.jobs.questions import RULE
 from dreamctl.jobs.scheduler import Scheduler, enroll
 from dreamctl.jobs.sweeps import Plan, Sweep
+from dreamctl.results import answers
 from dreamctl.store import open_store
-from dreamctl.store.models import Look
+from dreamctl.store.columns import Answers
+from dreamctl.store.models import Look, Registration
+from dreamctl.store.models import Sweep as SweepRow
 from tests.dreamctl.conftest import QUICK, spec, typed
 
 SETTINGS = dict(item.split("=") for item in QUICK)
@@ -99,14 +103,14 @@ def test_open_questions_get_the_next_seeds_and_answered_ones_do_not(store):
     (registered,) = store.registrations(sweep.id)
     assert (registered.version, registered.runs, registered.content) == (1, 0, {**sweep.spec, "rule": RULE})
     assert registered.created_at <= min(run.created_at for run in store.runs())
-    answers = news.Answers(store, sweep)
+    told_of = news.Answers(store, sweep)
     assert looks.underway(store, plan) is None  # no look has been judged
-    assert len(store.runs()) == 6 and answers.next() == "look 1 of 3: 2 of 2 questions open, 6 more runs"
+    assert len(store.runs()) == 6 and told_of.next() == "look 1 of 3: 2 of 2 questions open, 6 more runs"
     assert looks.proceed(store, sweep, judge) and not store.looks(sweep.id)  # runs wait
     play(store, sweep)
     assert looks.proceed(store, sweep, judge)
-    assert answers.new() == ["five: confirmed after 2 seeds, 200 points [199, 201]"] and answers.new() == []
-    assert answers.next() == "look 2 of 3: 1 of 2 questions open, 2 more runs"
+    assert told_of.new() == ["five: confirmed after 2 seeds, 200 points [199, 201]"] and told_of.new() == []
+    assert told_of.next() == "look 2 of 3: 1 of 2 questions open, 2 more runs"
     underway = looks.underway(store, plan)
     assert underway.number == 1 and underway.wanted == {FIRST: 3, SECOND: 2, THIRD: 3}
     assert len(underway.cells()) == 8 and underway.answers.keys() == {"five", "six"}
@@ -118,7 +122,7 @@ def test_open_questions_get_the_next_seeds_and_answered_ones_do_not(store):
     assert looks.proceed(store, sweep, judge)
     play(store, sweep)
     assert not looks.proceed(store, sweep, judge) and not looks.proceed(store, sweep, judge)
-    assert answers.new() == ["six: undecided after 4 seeds, 10 points [9, 11]"] and answers.next() is None
+    assert told_of.new() == ["six: undecided after 4 seeds, 10 points [9, 11]"] and told_of.next() is None
     assert trained(store) == WANTED
     assert [(number, seeds) for number, seeds, _, _ in told(store, sweep)] == [(0, 2), (1, 3), (2, 4)]
     assert [row["look"] for row in store.looks(sweep.id)[-1].answers] == [0, 2]
@@ -264,10 +268,68 @@ def test_questions_that_change_are_judged_anew_and_the_others_keep_their_answers
     assert answers_of(store, sweep) == {"five": ("confirmed", 1), "six": ("confirmed", 2)}
     first, second = store.registrations(sweep.id)
     assert (first.runs, second.runs) == (0, 10) and trained(store) == WANTED
-    assert [asked["changed_after"] for asked in looks.state(store, sweep)] == [None, 10]
+    assert [asked["registered_after"] for asked in looks.state(store, sweep)] == [0, 10]
     new = narrower | {"new": {"asks": "5 over 6?", "better": {"horizon": "5"}, "than": {"horizon": "6"}, "margin": "1"}}
     finish(store, asks(asked=new))  # its cells get the seeds of the last look
     assert answers_of(store, sweep)["new"] == ("confirmed", 3) and trained(store)[SECOND] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("change", ["settings", "seeds"])
+def test_an_answer_about_other_runs_is_no_answer(store, change):
+    """The same cells by name, but a file edited to train longer, or with other seeds."""
+    sweep = finish(store, asks())
+    (part,) = asks().parts
+    other = {"settings": {**part.settings, "updates": "2"}} if change == "settings" else {"seeds": (7, 8, 9, 10)}
+    plan = replace(asks(), parts=(replace(part, **other),))
+    sweep = start(store, plan)
+    for state in looks.state(store, sweep), answers.of_sweep(store, sweep):
+        assert [(one["answer"], one["registered_after"]) for one in state] == [("open", 10)] * 2
+    finish(store, plan)
+    assert answers_of(store, sweep) == {"five": ("confirmed", 2), "six": ("undecided", 2)}
+    finish(store, asks())  # and back: judged anew, and said to be
+    assert {version for _, version in answers_of(store, sweep).values()} == {3}
+
+
+def test_a_change_after_runs_that_were_removed_since_is_told(store):
+    sweep = finish(store, asks())
+    for run in store.runs():
+        store.remove(run.id)
+    start(store, asks(asked=ASKED | {"six": ASKED["six"] | {"margin": "5"}}))
+    assert [version.runs for version in store.registrations(sweep.id)] == [0, 10]
+
+
+def test_questions_that_come_after_their_runs_say_so_in_status(store):
+    """Under another name they are a version 1: asked after the runs, not changed."""
+    finish(store, asks())
+    renamed = start(store, replace(asks(), name="anew"))
+    assert [board.question(one).split(",")[0] for one in looks.state(store, renamed)] == [
+        f"{name}: open (asked after 10 runs)" for name in ASKED
+    ]
+    first = looks.state(store, store.find_sweep("asks"))
+    assert [board.question(one).split(",")[0] for one in first] == ["five: confirmed", "six: undecided"]
+
+
+def test_status_and_report_say_the_same_of_looks_that_were_added_or_left_out(store):
+    finish(store, asks(looks_=(2, 3), seeds=3))
+    for later in ((2, 3, 5), (2,)):
+        sweep = start(store, asks(looks_=later, seeds=later[-1]))
+        told = looks.state(store, sweep), answers.of_sweep(store, sweep)
+        assert [one["answer"] for one in told[0]] == [one["answer"] for one in told[1]]
+
+
+def test_a_look_that_is_missing_in_the_middle_stops_nothing(store):
+    """As somebody else's database may have it."""
+    sweep = start(store, asks())
+    play(store, sweep)
+    looks.proceed(store, sweep, judge)
+    with store._write() as session:
+        session.execute(update(Look).values(number=7))
+        session.execute(update(Registration).values(version=5))
+    start(store, asks(asked=ASKED | {"six": ASKED["six"] | {"margin": "5"}}))
+    play(store, sweep)
+    looks.proceed(store, sweep, judge)
+    assert [look.number for look in store.looks(sweep.id)] == [7, 8]
+    assert [one.version for one in store.registrations(sweep.id)] == [5, 6]
 
 
 def test_more_looks_take_up_what_was_undecided(store):
@@ -331,14 +393,59 @@ def test_a_cluster_goes_from_look_to_look_and_stops_when_told(store):
     assert scheduler.done and trained(store) == WANTED
 
 
-@pytest.mark.parametrize("change", [{"counted": {FIRST: "2"}}, {"question": 1}, {"estimate": "\x1b"}, {"asked": None}])
+CONTRAST = dict(name="", group="", unit="points", floored=[], missing=[], estimate=None, low=None, high=None)
+STRANGE = [
+    {"counted": {FIRST: "2"}},
+    {"counted": {FIRST: -1}},
+    {"question": 1},
+    {"estimate": "\x1b"},
+    {"estimate": math.nan},
+    {"low": 10**400},
+    {"asked": None},
+    {"look": 10**30},
+    {"seeds": "4"},
+    {"cells": [{}]},
+    {"notes": "a"},
+    {"numbers": [CONTRAST | {"unit": "hours"}]},
+    {"numbers": [CONTRAST | {"floored": None}]},
+    {"numbers": [{}]},
+]
+
+
+@pytest.mark.parametrize("change", STRANGE)
 def test_answers_of_strangers_are_refused(store, change):
-    sweep = start(store, asks())
     row = {"question": "five", "answer": "open", "look": 0, "version": 1, "asked": "0", "counted": {}}
-    with store._write() as session:
-        session.add(Look(sweep_id=sweep.id, number=0, seeds=2, version=1, judged_at=0.0, answers=[row | change]))
+    row |= {"numbers": [CONTRAST], "cells": [FIRST], "notes": [], "seeds": 2}
+    assert Answers().process_result_value([row], None) == [row]
     with pytest.raises(BadRecord, match="list of answers"):
-        store.looks(sweep.id)
+        Answers().process_result_value([row | change], None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("spec", {"looks": [4]}),  # more seeds than there are
+        ("spec", {"looks": [3, 2]}),
+        ("spec", {"looks": [[]]}),
+        ("spec", {"parts": []}),
+        ("spec", {"questions": {"five": 1}}),
+        ("content", {"questions": 1}),
+        ("content", {"questions": {"five": 1}}),
+        ("content", {"parts": []}),
+    ],
+)
+def test_a_damaged_sweep_is_told_in_one_line_and_the_others_are_shown(store, column, value):
+    sweep = finish(store, asks(looks_=(2,), seeds=2))
+    start(store, replace(asks(), name="sound"))
+    with store._write() as session:
+        row = session.get(*((SweepRow, sweep.id) if column == "spec" else (Registration, (sweep.id, 1))))
+        setattr(row, column, getattr(row, column) | value)
+    one, every = (typed("status", *name, "--json", home=store.home) for name in (["asks"], []))
+    assert one.returncode == 2 and len(one.stderr.splitlines()) == 1
+    assert [state["name"] for state in json.loads(every.stdout)] == ["sound"]
+    assert every.returncode == 0 and every.stderr.count("asks cannot be shown") == 1
+    typed("report", home=store.home)  # ends with a line, not with an exception
+    assert "sound" in typed("status", home=store.home).stdout
 
 
 def test_the_command_trains_until_its_questions_are_answered(tmp_path):

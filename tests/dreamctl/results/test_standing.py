@@ -176,3 +176,12 @@ def test_which_of_two_runs_counts():
     assert kept(run("a", 400), lost) == ("b", "the newer run counts")  # not the better one
     assert kept(lost, run("c", 300, created=10.0)) == ("b", "the longer run counts")
     assert kept(run("a", 400)) == ("a",)
+
+
+def test_a_row_that_names_an_endless_run_takes_no_memory():
+    config = {"episode_length": 1, "eval_every": 1, "seed_episodes": 1}
+    run = Run(status="failed", diverged=True, env_steps=5, steps=10**15, config=config)
+    carried = standing.carried_on(run, {2: 7.0}, 10**15)
+    assert 5_000 < len(carried) <= 10_001 and set(carried.values()) == {7.0} and max(carried) == 10**15
+    few = standing.carried_on(run, {2: 7.0}, 9)
+    assert list(few) == [3, 4, 5, 6, 7, 8, 9]
