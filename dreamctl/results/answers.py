@@ -271,7 +271,10 @@ class _Estimate:
 
 
 class _Measured:
-    """A part's contrasts, estimated from the runs. every: all cells of the sweep, which show how far seeds scatter."""
+    """A part's contrasts, estimated from the runs.
+
+    every: all cells of the sweep, also those outside the question. Together they show how far seeds scatter: the pool.
+    """
 
     def __init__(self, part: Part, found: Sequence[Contrast], outcomes: Outcomes, every: Sequence[str]) -> None:
         self.part, self.found, self.outcomes = part, found, outcomes
@@ -339,12 +342,7 @@ class _Measured:
 
     def _chance(self, estimate: _Estimate, bound: float, sign: float = 1.0) -> float:
         """The one-sided p of its lying above a bound; sign -1: below."""
-
-        def half(level: float) -> float:
-            low, high = self.interval(estimate, level)
-            return (high - low) / 2
-
-        return counting.chance(sign * (estimate.value - bound), half) if math.isfinite(half(0.5)) else 1.0
+        return sequential.chance(sign * (estimate.value - bound), estimate.terms, self.pool)
 
     def _estimate(self, contrast: Contrast) -> _Estimate:
         strata = [one for one in contrast.strata if one.published is None or _published(one) is not None]
@@ -422,7 +420,8 @@ def _counted(measured: _Measured, level: float, many: int) -> _Finding:
     failing = [fails for _, fails in measured.chances if fails is not None]
 
     def bounds(level: float) -> tuple[int, int]:
-        return counting.least(holding, level / 2), max(part.of or 0, len(groups)) - counting.least(failing, level / 2)
+        failed = int(counting.least(failing, level / 2))
+        return int(counting.least(holding, level / 2)), max(part.of or 0, len(groups)) - failed
 
     least, most = part.count
     (low, high), (sure_low, sure_high) = bounds(level), bounds(level / many)
