@@ -7,124 +7,22 @@ scheduler that is killed between any two statements leaves nothing that the next
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import lru_cache
 from typing import Any
 
 from dreamctl.jobs import launch
-from dreamctl.jobs.questions import RULE, contrasts
+from dreamctl.jobs.progress import Progress, outline
+from dreamctl.jobs.questions import RULE
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.store import Run, Store, code
-from dreamctl.store.models import Look, Registration, Sweep
+from dreamctl.store.models import Registration, Sweep
 from dreamctl.wording import counted
-
-OPEN = "open"
-_NO_ANSWER = (OPEN, "undecided")  # as long as there are looks left
 
 Answer = Mapping[str, Any]  # see `store.columns.Answers`
 # store, plan, number of the look, {cell: seeds}, earlier answers, the sweep's runs -> an answer for each question,
 # "open" if it needs another look; `results.answers.judge`
 Judge = Callable[[Store, Plan, int, Mapping[str, int], Sequence[Answer], Sequence[Run]], list[dict[str, Any]]]
-
-
-class Outline:
-    """What follows from a plan alone, and takes time. asked: {question: digest of what it compares}."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.specs = {key: spec for key, (_, spec) in plan.points().items()}
-        cells = [cell for cell, _ in plan.points().values()]
-        self.asked, self.cells_of = {}, {}
-        for question in plan.questions:
-            parts = [(dict(part.fields), contrasts(part, cells, question.name)) for part in question.parts]
-            content = [[fields, [asdict(contrast) for contrast in found]] for fields, found in parts]
-            text = json.dumps(content, sort_keys=True)
-            self.asked[question.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
-            named = {key for _, found in parts for one in found for s in one.strata for t in s.terms for key in t.cells}
-            self.cells_of[question.name] = [cell.key for cell in cells if cell.key in named]
-        self._digests: dict[tuple[str, int], str] = {}
-
-    def digest(self, key: str, index: int) -> str:
-        """The digest of a cell's run with the seed of that index."""
-        place = (key, index)
-        if place not in self._digests:
-            self._digests[place] = replace(self.specs[key], seed=self.plan.seeds[index]).digest
-        return self._digests[place]
-
-
-class Progress:
-    """How far a sweep with questions is, by its plan and its stored looks.
-
-    looks: seeds of each, as planned; answers: {question: its newest answer}, without questions that have changed since;
-    open: questions without an answer; number: of the look that comes next, None without one; earlier: answers that it
-    leaves as they are; wanted: {cell: how many seeds it is to have by now}.
-    """
-
-    def __init__(self, outline: Outline, looks: Sequence[Look]) -> None:
-        plan = outline.plan
-        self.outline, self.plan = outline, plan
-        self.looks = plan.looks or (len(plan.seeds),)
-        asked = outline.asked
-        latest = looks[-1].answers if looks else []
-        self.answers = {row["question"]: row for row in latest if row["asked"] == asked.get(row["question"])}
-        done = looks[-1].seeds if looks else 0
-        later = [number for number, seeds in enumerate(self.looks) if seeds > done]
-        self.open = [q.name for q in plan.questions if self._answer(q.name) in _NO_ANSWER]
-        self.number = None
-        if self.open and later:
-            self.number = later[0]
-        elif any(name not in self.answers for name in self.open):  # new, and no look is left: the last one again
-            self.number = len(self.looks) - 1
-        again = _NO_ANSWER if later else (OPEN,)
-        self.earlier = [row for row in self.answers.values() if row["answer"] not in again]
-        self.wanted = dict.fromkeys(outline.specs, self.looks[0])
-        for row in (row for look in looks for row in look.answers):
-            for key, count in row["counted"].items():
-                if key in self.wanted:
-                    self.wanted[key] = max(self.wanted[key], min(count, len(plan.seeds)))
-        if self.number is not None:
-            for key in {key for name in self.open for key in outline.cells_of[name]}:
-                self.wanted[key] = max(self.wanted[key], self.looks[self.number])
-
-    @classmethod
-    def of(cls, store: Store, sweep: Sweep) -> Progress:
-        """That of a stored sweep. Raises `BadInput` for a plan that is damaged."""
-        return cls(_outline(sweep.name, json.dumps(sweep.spec)), store.looks(sweep.id))
-
-    def cells(self) -> list[RunSpec]:
-        """The runs that the sweep is to have by now, seed by seed."""
-        return self.plan.cells(self.wanted)
-
-    def digests(self) -> dict[str, str]:
-        """{digest of a run that the sweep is to have by now: its cell}."""
-        return {self.outline.digest(key, seed): key for key, count in self.wanted.items() for seed in range(count)}
-
-    def answer(self, name: str) -> str:
-        """What is known of a question: "open" as long as another look comes."""
-        known = self._answer(name)
-        if self.number is not None and name in self.open:
-            return OPEN
-        return "undecided" if known == OPEN else known
-
-    def _answer(self, name: str) -> str:
-        return self.answers[name]["answer"] if name in self.answers else OPEN
-
-
-@lru_cache(maxsize=8)
-def _outline(name: str, spec: str) -> Outline:
-    return Outline(Plan.from_dict(name, json.loads(spec)))
-
-
-def seeds_wanted(plan: Plan, looks: Sequence[Look]) -> dict[str, int]:
-    """{cell: how many seeds it is to have by now}.
-
-    A cell of an open question gets the next look's; one of answered questions keeps what it has.
-    """
-    return Progress(Outline(plan), looks).wanted
 
 
 def begin(store: Store, sweep: Sweep) -> list[RunSpec]:
@@ -165,45 +63,43 @@ def hindrance(runs: Sequence[Run]) -> str | None:
 
 
 def state(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
-    """Each question of a sweep, as JSON: what is known of it, at which look, and what it waits for."""
+    """Each question of a sweep, as JSON: what is known of it, at which look, and what it waits for.
+
+    Besides what `answers.of_sweep` says in more words: waits_for, what its look waits for that nobody is training.
+    """
     if not sweep.spec.get("questions"):
         return []
     progress, versions = Progress.of(store, sweep), store.registrations(sweep.id)
-    cell_of = progress.digests()
-    of_cell: dict[str, list[Run]] = {}
-    for run in store.members(sweep.id, light=True):
-        of_cell.setdefault(cell_of.get(run.digest, ""), []).append(run)
-    return [_state(question.name, question.asks, progress, versions, of_cell) for question in progress.plan.questions]
+    runs = store.members(sweep.id, light=True)
+    return [_state(question.name, question.asks, progress, versions, runs) for question in progress.plan.questions]
 
 
 def _state(
-    name: str, asks: str, progress: Progress, versions: Sequence[Registration], of_cell: Mapping[str, Sequence[Run]]
+    name: str, asks: str, progress: Progress, versions: Sequence[Registration], runs: Sequence[Run]
 ) -> dict[str, Any]:
-    row, answer = progress.answers.get(name, {}), progress.answer(name)
-    waits = answer == OPEN
-    runs = [run for key in progress.outline.cells_of[name] for run in of_cell.get(key, ())] if waits else []
+    row, awaited = progress.answers.get(name, {}), progress.awaited(name)
     version = row.get("version") or (versions[-1].version if versions else 1)
     return {
         "question": name,
         "asks": asks,
-        "answer": answer,
-        "look": 1 + (progress.number if waits and progress.number is not None else row.get("look", 0)),
+        "answer": progress.answer(name),
+        "look": progress.look(name),
         "looks": len(progress.looks),
         "estimate": row.get("estimate"),
         "low": row.get("low"),
         "high": row.get("high"),
         "unit": row.get("unit", "points"),
-        "left": sum(run.status in ("queued", "running") or hinders(run) for run in runs),
-        "waits_for": hindrance(runs),
+        "left": progress.left(name, runs),
+        "waits_for": hindrance([run for run in runs if run.digest in awaited]),
         "version": version,
         "changed_after": next((v.runs for v in versions if v.version == version and version > 1), None),
     }
 
 
 def _register(store: Store, sweep: Sweep) -> Registration:
-    outline = _outline(sweep.name, json.dumps(sweep.spec))
-    every = [outline.digest(key, seed) for key in outline.specs for seed in range(len(outline.plan.seeds))]
-    first = next(iter(outline.specs.values()))
+    plan = outline(sweep)
+    every = [plan.digest(key, seed) for key in plan.specs for seed in range(len(plan.plan.seeds))]
+    first = next(iter(plan.specs.values()))
     return store.register(sweep.id, {**sweep.spec, "rule": RULE}, every, code.digest(first.task))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from dreamctl.jobs.progress import OPEN, Progress
 from dreamctl.jobs.questions import Cell, Contrast, Part, Question, Stratum, Term, contrasts
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.results import counting, published, sequential
@@ -22,9 +23,8 @@ from dreamctl.results.outcomes import Outcomes
 from dreamctl.results.sequential import CONFIRMED, CONTRADICTED, SMALL, UNDECIDED
 from dreamctl.results.statistics import Interval
 from dreamctl.store import Run, Store
-from dreamctl.store.models import Registration, Sweep
+from dreamctl.store.models import Sweep
 
-OPEN = "open"  # goes on to the next look
 ANSWERS = (CONFIRMED, CONTRADICTED, SMALL, UNDECIDED, OPEN)
 SCALE = 1000.0  # points, the largest return of a task
 FLOOR = 50.0  # points above a random policy below which nothing is learned, where a question has no margin in points
@@ -90,55 +90,36 @@ def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
     """The questions of a sweep and what is known of them, as JSON: the answers of its newest look.
 
     Of a question that no look has judged as it reads now: what the runs say so far, which is no answer yet. Besides
-    what an `Answer` has: asks, its sentence; look, the number of its look from 0, of `looks`; version of the
-    registration, and registered_after, how many runs had been evaluated by then, None for a sweep that is not
-    registered; waits_for, how many runs have to end before the next look.
+    what an `Answer` has: asks, its sentence; look, that which answered it, or which it waits for, from 1, of `looks`;
+    version of the registration, and registered_after, how many runs had been evaluated by then, None for a sweep that
+    is not registered; left, how many runs have to end before the look. Raises `BadInput` for a plan that is damaged.
     """
     if not sweep.spec.get("questions"):
         return []
-    plan = Plan.from_dict(sweep.name, sweep.spec)
-    runs, stored = store.members(sweep.id), store.looks(sweep.id)
+    progress, runs = Progress.of(store, sweep), store.members(sweep.id)
+    plan, given = progress.plan, dict(progress.answers)
     versions = {version.version: version for version in store.registrations(sweep.id)}
-    looks, points = plan.looks or (len(plan.seeds),), plan.points()
-    known = {row["question"]: row for row in (stored[-1].answers if stored else ())}
-    questions = {question.name: question for question in plan.questions}
-    given = {
-        name: known[name]
-        for name, question in questions.items()
-        if name in known and _same(question, versions.get(known[name]["version"]))
-    }
-    if len(given) < len(questions):  # no look has judged them as they read now
-        so_far = judge(store, plan, 0, dict.fromkeys(points, looks[0]), [], runs)
-        given = {row["question"]: row | {"answer": OPEN} for row in so_far} | given
-    following = next((seeds for seeds in looks if not stored or seeds > stored[-1].seeds), looks[-1])
-    ended = {run.digest for run in runs if run.standing in ("finished", "diverged")}
+    if len(given) < len(plan.questions):
+        so_far = judge(store, plan, 0, dict.fromkeys(plan.points(), progress.looks[0]), [], runs)
+        given = {row["question"]: row for row in so_far} | given
     result = []
-    for name, question in questions.items():
-        row = given[name]
+    for question in plan.questions:
+        name, row = question.name, given[question.name]
         version = row.get("version", max(versions, default=1))
         registration = versions.get(version)
-        wanted = [points[key][1] for key in row["cells"] if key in points] if row["answer"] == OPEN else []
-        digests = {replace(spec, seed=seed).digest for spec in wanted for seed in plan.seeds[:following]}
         result.append(
             row
             | {
+                "answer": progress.answer(name),
                 "asks": question.asks,
-                "looks": len(looks),
+                "look": progress.look(name),
+                "looks": len(progress.looks),
                 "version": version,
                 "registered_after": None if registration is None else registration.runs,
-                "waits_for": len(digests - ended),
+                "left": progress.left(name, runs),
             }
         )
     return result
-
-
-def _same(question: Question, registration: Registration | None) -> bool:
-    """Whether a question compares what it compared in a version of its registration, however it is worded."""
-    words = ("asks", "place", "note")
-    then = registration.content.get("questions", {}).get(question.name, {}) if registration else question.content
-    return {k: v for k, v in then.items() if k not in words} == {
-        k: v for k, v in question.content.items() if k not in words
-    }
 
 
 def judge(

@@ -13,6 +13,7 @@ from dreamctl.cli import board
 from dreamctl.errors import BadRecord
 from dreamctl.jobs import looks, news, questions
 from dreamctl.jobs.cluster import Cluster
+from dreamctl.jobs.progress import Progress
 from dreamctl.jobs.questions import RULE
 from dreamctl.jobs.scheduler import Scheduler, enroll
 from dreamctl.jobs.sweeps import Plan, Sweep
@@ -106,7 +107,7 @@ def test_open_questions_get_the_next_seeds_and_answered_ones_do_not(store):
     assert looks.proceed(store, sweep, judge)
     assert answers.new() == ["five: confirmed after 2 seeds, 200 points [199, 201]"] and answers.new() == []
     assert answers.next() == "look 2 of 3: 1 of 2 questions open, 2 more runs"
-    assert looks.seeds_wanted(plan, store.looks(sweep.id)) == {FIRST: 3, SECOND: 2, THIRD: 3}
+    assert Progress.of(store, sweep).wanted == {FIRST: 3, SECOND: 2, THIRD: 3}
     five, six = looks.state(store, sweep)
     assert (five["answer"], five["look"], five["left"]) == ("confirmed", 1, 0)
     assert (six["answer"], six["look"], six["looks"], six["left"]) == ("open", 2, 3, 2)
