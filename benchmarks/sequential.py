@@ -1,4 +1,4 @@
-"""How often questions are answered falsely, and with how many seeds: `python -m benchmarks.sequential [--trials N]`.
+"""How often questions are answered falsely, and after how many seeds: `python -m benchmarks.sequential`.
 
 A question says that one method scores above another on average over 1, 2 or 4 tasks; the margin is 50 points. Answers:
 confirmed, contradicted, too small to matter, or none. False are all but "too small" when the methods are equal, and
@@ -10,7 +10,8 @@ confirmed, contradicted, too small to matter, or none. False are all but "too sm
 - halves/steady, failures/steady: such a method against one of the same mean that never fails.
 
 Tables: spending functions and intervals (how the rule was chosen); the rule against designs of fixed size, against
-"twice as many seeds until it is decided" and against AdaStop; several questions of one file; claims that count tasks.
+"twice as many seeds until it is decided" and against AdaStop; several questions of one file; claims that count tasks,
+also where other cells of the sweep, which the question is not about, scatter otherwise.
 AdaStop (`pip install adastop`) is compared if it can be imported.
 """
 
@@ -24,9 +25,9 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from dreamctl.results import sequential, statistics
+from dreamctl.results import counting, sequential, statistics
 
 MARGIN = 0.05
 TASKS = (1, 2, 4)
@@ -251,7 +252,7 @@ def file_of(scores: Sequence[np.ndarray], looks: Sequence[int], holm: bool) -> n
     """The answers [trials, questions] to the questions of a file, by the rule, with or without Holm's method."""
     seen = [looks_at(each, looks) for each in scores]
     count, trials = len(scores), scores[0].shape[1]
-    levels = np.array([sequential.levels(looks, sequential.recycled(waiting)) for waiting in range(count + 1)])
+    levels = np.array([sequential.levels(looks, sequential.ALPHA / max(1, waiting)) for waiting in range(count + 1)])
     answers = np.zeros((trials, count), int)
     for index in range(len(looks)):
         for _ in range(count):  # as `sequential.settle`, all trials at once
@@ -297,45 +298,109 @@ def many_tasks(kind: str, trials: int, tasks: int, seeds: int, rng: np.random.Ge
     return noise * np.exp(rng.normal(math.log(0.06), width, shape))
 
 
-def counting(trials: int) -> None:
-    """Twenty tasks with few seeds: single intervals, and the claim that 15 are better, of which 14 are or 18."""
+TASKS_COUNTED = 20
+COUNTS = ((15, 18), (11, 15))  # at least so many are claimed to be better; so many are, where the claim is true
+GAIN = 0.4  # of a task that is better
+
+
+def pooled(scores: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard errors of the tasks' differences and their degrees of freedom, [trials, tasks].
+
+    scores: [2, trials, tasks, seeds]; others: [cells, trials, seeds] of the sweep's other cells.
+    """
+    seeds, trials = scores.shape[-1], scores.shape[1]
+    cells = np.concatenate([np.moveaxis(scores, 1, 2).reshape(-1, trials, seeds), others])
+    priors = [sequential.spread(list(cells[:, trial]), 2) for trial in range(trials)]
+    assert all(priors)
+    variance, freedom = np.array(priors, float).T[..., None]
+    variances = np.moveaxis(scores.var(-1, ddof=1) / seeds, 0, -1)
+    return statistics.standard_error(variances, np.full(2, seeds - 1.0), 2 * variance / seeds, freedom)
+
+
+def least_better(estimate: np.ndarray, error: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """On how many tasks, at least, the difference is surely above 0, by a question's only look; all [..., tasks]."""
+    return counting.least(stdtr(freedom, -estimate / error), sequential.ALPHA / 2)
+
+
+def claims(estimate: np.ndarray, error: np.ndarray, freedom: np.ndarray) -> list[str]:
+    """How often each of `COUNTS` is confirmed, in percent: where one task too few is better, and where enough are."""
+    shown = []
+    for wanted, enough in COUNTS:
+        for real in (wanted - 1, enough):
+            better = estimate + GAIN * (np.arange(TASKS_COUNTED) < real)
+            shown.append(percent((least_better(better, error, freedom) >= wanted).mean()))
+    return shown
+
+
+CLAIMS = [f"{real} better: {wanted} confirmed" for wanted, enough in COUNTS for real in (wanted - 1, enough)]
+
+
+def few_seeds(trials: int) -> None:
+    """Twenty tasks with few seeds: single intervals, and claims of on how many tasks a method is better."""
     heading("spread", "seeds", "half-width: weak prior", "pooled", "t alone", "false: weak prior", "pooled", "t alone",
-            "14 better: 15 confirmed", "18 better: 15 confirmed")  # fmt: skip
-    tasks, wanted = 20, 15
-    strict = sequential.counted(sequential.ALPHA, wanted, tasks)
+            *CLAIMS)  # fmt: skip
     for kind in SPREADS:
         for seeds in (2, 3, 5):
-            scores = many_tasks(kind, trials, tasks, seeds, np.random.default_rng(seeds))
+            scores = many_tasks(kind, trials, TASKS_COUNTED, seeds, np.random.default_rng(seeds))
             estimate = scores[0].mean(-1) - scores[1].mean(-1)
-            variances = np.moveaxis(scores.var(-1, ddof=1) / seeds, 0, -1)
-            freedoms = np.full(2, seeds - 1.0)
-            priors = [sequential.spread(list(scores[:, trial].reshape(-1, seeds)), 2) for trial in range(trials)]
-            assert all(priors)
-            pooled = np.array(priors, float)[:, :, None]  # [trials, (variance, freedom), 1]
-            choices = [(UNIFORM, 0.5), (pooled[:, 0], pooled[:, 1]), (0.0, 0.0)]
-            halves = [
-                [statistics.half_width(variances, freedoms, 2 * unit / seeds, freedom, 1 - level)
-                 for unit, freedom in choices]
-                for level in (sequential.ALPHA, strict)
-            ]  # fmt: skip
-            widths = [f"{1000 * np.median(half):.0f}" for half in halves[0]]
-            rates = [percent((np.abs(estimate) > half).mean()) for half in halves[0]]
-            claims = [
-                percent(((estimate + 0.4 * (np.arange(tasks) < real) - halves[1][1] > 0).sum(1) >= wanted).mean())
-                for real in (14, 18)
-            ]
-            row(kind, seeds, *widths, *rates, *claims)
+            variances, freedoms = np.moveaxis(scores.var(-1, ddof=1) / seeds, 0, -1), np.full(2, seeds - 1.0)
+            error, freedom = pooled(scores, np.empty((0, trials, seeds)))
+            level = 1 - sequential.ALPHA
+            weak, alone = (
+                statistics.half_width(variances, freedoms, 2 * unit / seeds, own, level)
+                for unit, own in ((UNIFORM, 0.5), (0.0, 0.0))
+            )
+            halves = (weak, stdtrit(freedom, 1 - sequential.ALPHA / 2) * error, alone)
+            widths = [f"{1000 * np.median(half):.0f}" for half in halves]
+            rates = [percent((np.abs(estimate) > half).mean()) for half in halves]
+            row(kind, seeds, *widths, *rates, *claims(estimate, error, freedom))
+
+
+OUTSIDE = (
+    0.2,
+    0.5,
+    1.0,
+    5.0,
+    None,
+)  # spreads of other cells, in those of the question's; None: half of their runs fail
+
+
+def other_cells(trials: int) -> None:
+    """The same for questions on one task and on twenty, in a sweep of which 40 other cells scatter otherwise."""
+    heading("spread of 40 other cells", "seeds", "one task: false", "twenty tasks: false", *CLAIMS[:2])
+    for factor in OUTSIDE:
+        for seeds in (2, 3, 5):
+            rng = np.random.default_rng(seeds)
+            shape = (40, trials, seeds)
+            others = failing(0.5)(rng, shape) if factor is None else rng.normal(0, 0.06 * factor, shape)
+            rates = []
+            for tasks in (1, TASKS_COUNTED):
+                scores = many_tasks("alike", trials, tasks, seeds, rng)
+                estimate = scores[0].mean(-1) - scores[1].mean(-1)
+                error, freedom = pooled(scores, others)
+                half = stdtrit(freedom, 1 - sequential.ALPHA / 2) * error
+                rates.append(percent((np.abs(estimate) > half).mean()))
+            label = "half of the runs fail" if factor is None else f"{60 * factor:.0f}"
+            row(label, seeds, *rates, *claims(estimate, error, freedom)[:2])
+
+
+PARTS: dict[str, Callable[[int], None]] = {
+    "choosing": choosing,
+    "comparing": comparing,
+    "several": several,
+    "few-seeds": lambda trials: few_seeds(trials // 4),
+    "other-cells": lambda trials: other_cells(trials // 4),
+    "adastop": lambda trials: against_adastop(trials // 20),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=4000)
-    trials = parser.parse_args().trials
-    choosing(trials)
-    comparing(trials)
-    several(trials)
-    counting(trials // 4)
-    against_adastop(trials // 20)
+    parser.add_argument("--only", choices=PARTS, nargs="*", default=list(PARTS), help="these tables")
+    arguments = parser.parse_args()
+    for part in arguments.only:
+        PARTS[part](arguments.trials)
 
 
 if __name__ == "__main__":

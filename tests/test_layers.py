@@ -48,16 +48,11 @@ FLOORS = {
         *("agent", "dreamctl.errors", "dreamctl.settings", "dreamctl.wording"),
         *("dreamctl.store", "dreamctl.jobs"),
     },
-    # a figure may ask which runs a sweep has, and how far it is
+    # which runs a sweep has, and how far it is
     "dreamctl.results": {
         *("agent", "dreamctl.errors", "dreamctl.wording", "dreamctl.store", "dreamctl.results"),
-        *(
-            "dreamctl.jobs.sweeps",
-            "dreamctl.jobs.spec",
-            "dreamctl.jobs.questions",
-            "dreamctl.jobs.claims",
-            "dreamctl.jobs.outlines",
-        ),
+        *("dreamctl.jobs.sweeps", "dreamctl.jobs.spec", "dreamctl.jobs.questions", "dreamctl.jobs.claims"),
+        "dreamctl.jobs.progress",
     },
     "dreamctl.api": {"agent", "dreamctl.errors", "dreamctl.store", "dreamctl.jobs", "dreamctl.results"},
     "dreamctl.cli": {"agent", "dreamctl"},

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from dreamctl.cli.common import duration, number, progress, speed, steps
 from dreamctl.jobs import looks
 from dreamctl.jobs.pace import Pace, pace, sweep_left
+from dreamctl.jobs.progress import OPEN
 from dreamctl.store import Run, Store
 from dreamctl.store.models import STATUSES, Sweep
 from dreamctl.wording import asked as when
@@ -72,7 +73,7 @@ def question(asked: dict[str, Any]) -> str:
     after = asked["registered_after"]
     since = f" ({when(asked['version'], after)})" if after or asked["version"] > 1 and after is not None else ""
     place = f"look {asked['look']} of {asked['looks']}"
-    if asked["answer"] != looks.OPEN:
+    if asked["answer"] != OPEN:
         return f"{asked['question']}: {asked['answer']}{since}, {place}{known and ','}{known}"
     waits = f"waits for {asked['waits_for']}" if asked["waits_for"] else f"{counted(asked['left'], 'run')} left"
     return f"{asked['question']}: open{since}, {place}, {waits}{known and '; so far'}{known}"

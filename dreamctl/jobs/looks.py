@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dreamctl.errors import UnknownRun
-from dreamctl.jobs import launch, outlines
-from dreamctl.jobs.outlines import OPEN, Outline, Progress
+from dreamctl.jobs import launch
+from dreamctl.jobs.progress import Outline, Progress, outline
 from dreamctl.jobs.questions import RULE
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
@@ -73,37 +73,35 @@ def hindrance(runs: Sequence[Run]) -> str | None:
 
 
 def state(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
-    """Each question of a sweep, as JSON: what is known of it, at which look, and what it waits for."""
+    """Each question of a sweep, as JSON: what is known of it, at which look, and what it waits for.
+
+    Besides what `answers.of_sweep` says in more words: waits_for, what its look waits for that nobody is training.
+    """
     if not sweep.spec.get("questions"):
         return []
     progress, versions = Progress.of(store, sweep), store.registrations(sweep.id)
-    cell_of = progress.digests()
-    of_cell: dict[str, list[Run]] = {}
-    for run in store.members(sweep.id, light=True):
-        of_cell.setdefault(cell_of.get(run.digest, ""), []).append(run)
-    return [_state(question.name, question.asks, progress, versions, of_cell) for question in progress.plan.questions]
+    runs = store.members(sweep.id, light=True)
+    return [_state(question.name, question.asks, progress, versions, runs) for question in progress.plan.questions]
 
 
 def _state(
-    name: str, asks: str, progress: Progress, versions: Sequence[Registration], of_cell: Mapping[str, Sequence[Run]]
+    name: str, asks: str, progress: Progress, versions: Sequence[Registration], runs: Sequence[Run]
 ) -> dict[str, Any]:
     row: Answer = progress.answers.get(name, {})
-    answer = progress.answer(name)
-    waits = answer == OPEN
-    runs = [run for key in progress.outline.cells_of[name] for run in of_cell.get(key, ())] if waits else []
+    awaited = progress.awaited(name)
     version = row.get("version") or (versions[-1].version if versions else 1)
     return {
         "question": name,
         "asks": asks,
-        "answer": answer,
-        "look": 1 + (progress.number if waits and progress.number is not None else row.get("look", 0)),
+        "answer": progress.answer(name),
+        "look": progress.look(name),
         "looks": len(progress.looks),
         "estimate": row.get("estimate"),
         "low": row.get("low"),
         "high": row.get("high"),
         "unit": row.get("unit", "points"),
-        "left": sum(run.status in ("queued", "running") or hinders(run) for run in runs),
-        "waits_for": hindrance(runs),
+        "left": progress.left(name, runs),
+        "waits_for": hindrance([run for run in runs if run.digest in awaited]),
         "version": version,
         "registered_after": next((v.runs for v in versions if v.version == version), None),
     }
@@ -111,13 +109,13 @@ def _state(
 
 def _register(store: Store, sweep: Sweep) -> Registration:
     """As it reads now. Whoever has seen runs that it no longer has, removed or of other settings, has seen them."""
-    outline = outlines.of(sweep.name, sweep.spec)
-    every = [outline.digest(key, seed) for key in outline.specs for seed in range(len(outline.plan.seeds))]
+    plan = outline(sweep.name, sweep.spec)
+    every = [plan.digest(key, seed) for key in plan.specs for seed in range(len(plan.plan.seeds))]
     every += [run.digest for run in store.members(sweep.id, light=True)]
     seen: dict[str, int] = {}
     for row in (row for look in store.looks(sweep.id) for row in look.answers):
         seen |= {key: max(count, seen.get(key, 0)) for key, count in row["counted"].items()}
-    first = next(iter(outline.specs.values()))
+    first = next(iter(plan.specs.values()))
     content = {**sweep.spec, "rule": RULE}
     return store.register(sweep.id, content, every, code.digest(first.task), sum(seen.values()))
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from dreamctl.errors import BadInput
-from dreamctl.jobs import looks
+from dreamctl.jobs.progress import OPEN, Progress
 from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
 from dreamctl.wording import counted, estimated
@@ -72,7 +72,7 @@ class Answers:
         for index in range(self._seen, len(found)):
             carried = found[index - 1].answers if index else []
             for row in found[index].answers:
-                if row["answer"] != looks.OPEN and row not in carried:
+                if row["answer"] != OPEN and row not in carried:
                     known = estimated(row)
                     after = f"{row['question']}: {row['answer']} after {counted(found[index].seeds, 'seed')}"
                     lines.append(after + (f", {known}" if known else ""))
@@ -81,7 +81,7 @@ class Answers:
 
     def next(self) -> str | None:
         """The look that the sweep is at, in a line; None when no more comes."""
-        progress = looks.Progress.of(self.store, self.store.find_sweep(self.sweep.id))
+        progress = Progress.of(self.store, self.store.find_sweep(self.sweep.id))
         if progress.number is None:
             return None
         questions = counted(len(progress.plan.questions), "question")

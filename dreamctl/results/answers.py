@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamctl.jobs.outlines import Progress
+from dreamctl.jobs.progress import OPEN, Progress
 from dreamctl.jobs.questions import Cell, Contrast, Part, Question, Stratum, Term, contrasts
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.results import counting, published, sequential
@@ -25,7 +25,6 @@ from dreamctl.results.statistics import Interval
 from dreamctl.store import Run, Store
 from dreamctl.store.models import Sweep
 
-OPEN = "open"  # goes on to the next look
 ANSWERS = (CONFIRMED, CONTRADICTED, SMALL, UNDECIDED, OPEN)
 SCALE = 1000.0  # points, the largest return of a task
 FLOOR = 50.0  # points above a random policy below which nothing is learned, where a question has no margin in points
@@ -91,40 +90,36 @@ def of_sweep(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
     """The questions of a sweep and what is known of them, as JSON: the answers of its newest look.
 
     Of a question that no look has judged as it reads now: what the runs say so far, which is no answer yet. Besides
-    what an `Answer` has: asks, its sentence; look, the number of its look from 0, of `looks`; version of the
-    registration, and registered_after, how many runs had been evaluated by then, None for a sweep that is not
-    registered; waits_for, how many runs have to end before the next look.
+    what an `Answer` has: asks, its sentence; look, that which answered it, or which it waits for, from 1, of `looks`;
+    version of the registration, and registered_after, how many runs had been evaluated by then, None for a sweep that
+    is not registered; left, how many runs have to end before the look. Raises `BadInput` for a plan that is damaged.
     """
     if not sweep.spec.get("questions"):
         return []
     progress, runs = Progress.of(store, sweep), store.members(sweep.id)
-    plan, looks, points = progress.plan, progress.looks, progress.plan.points()
-    versions = {version.version: version for version in store.registrations(sweep.id)}
-    questions = {question.name: question for question in plan.questions}
+    plan, versions = progress.plan, {version.version: version for version in store.registrations(sweep.id)}
     given = {
         name: Answer(name, OPEN).to_dict() | dict(row) | {"answer": progress.answer(name)}
         for name, row in progress.answers.items()
     }
-    if len(given) < len(questions):  # no look has judged them as they read now
-        so_far = judge(store, plan, 0, dict.fromkeys(points, looks[0]), [], runs)
+    if len(given) < len(plan.questions):  # no look has judged them as they read now
+        so_far = judge(store, plan, 0, dict.fromkeys(plan.points(), progress.looks[0]), [], runs)
         given = {row["question"]: row | {"answer": OPEN} for row in so_far} | given
-    following = looks[-1 if progress.number is None else progress.number]
-    ended = {run.digest for run in runs if run.standing in ("finished", "diverged")}
     result = []
-    for name, question in questions.items():
-        row = given[name]
+    for question in plan.questions:
+        name, row = question.name, given[question.name]
         version = row.get("version", max(versions, default=1))
         registration = versions.get(version)
-        wanted = [points[key][1] for key in row["cells"] if key in points] if row["answer"] == OPEN else []
-        digests = {replace(spec, seed=seed).digest for spec in wanted for seed in plan.seeds[:following]}
         result.append(
             row
             | {
+                "answer": progress.answer(name),
                 "asks": question.asks,
-                "looks": len(looks),
+                "look": progress.look(name),
+                "looks": len(progress.looks),
                 "version": version,
                 "registered_after": None if registration is None else registration.runs,
-                "waits_for": len(digests - ended),
+                "left": progress.left(name, runs),
             }
         )
     return result
@@ -260,7 +255,10 @@ class _Estimate:
 
 
 class _Measured:
-    """A part's contrasts, estimated from the runs. every: all cells of the sweep, which show how far seeds scatter."""
+    """A part's contrasts, estimated from the runs.
+
+    every: all cells of the sweep, also those outside the question. Together they show how far seeds scatter: the pool.
+    """
 
     def __init__(self, part: Part, found: Sequence[Contrast], outcomes: Outcomes, every: Sequence[str]) -> None:
         self.part, self.found, self.outcomes = part, found, outcomes
@@ -328,12 +326,7 @@ class _Measured:
 
     def _chance(self, estimate: _Estimate, bound: float, sign: float = 1.0) -> float:
         """The one-sided p of its lying above a bound; sign -1: below."""
-
-        def half(level: float) -> float:
-            low, high = self.interval(estimate, level)
-            return (high - low) / 2
-
-        return counting.chance(sign * (estimate.value - bound), half) if math.isfinite(half(0.5)) else 1.0
+        return sequential.chance(sign * (estimate.value - bound), estimate.terms, self.pool)
 
     def _estimate(self, contrast: Contrast) -> _Estimate:
         strata = [one for one in contrast.strata if one.published is None or _published(one) is not None]
@@ -411,7 +404,8 @@ def _counted(measured: _Measured, level: float, many: int) -> _Finding:
     failing = [fails for _, fails in measured.chances if fails is not None]
 
     def bounds(level: float) -> tuple[int, int]:
-        return counting.least(holding, level / 2), max(part.of or 0, len(groups)) - counting.least(failing, level / 2)
+        failed = int(counting.least(failing, level / 2))
+        return int(counting.least(holding, level / 2)), max(part.of or 0, len(groups)) - failed
 
     least, most = part.count
     (low, high), (sure_low, sure_high) = bounds(level), bounds(level / many)

@@ -8,37 +8,20 @@ runs, so their chances are independent.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from typing import Any
 
-_FARTHEST = 7.5  # standard deviations; beyond, levels are lost in rounding
-
-
-def chance(distance: float, half: Callable[[float], float]) -> float:
-    """The one-sided p of an estimate that lies `distance` above a bound.
-
-    half: half the width of its interval at a two-sided level; half of the level at which it ends at the bound is p.
-    """
-    from scipy.optimize import brentq
-    from scipy.special import ndtr
-
-    def short(z: float) -> float:
-        return half(2 * float(ndtr(-z))) - abs(distance)
-
-    z = _FARTHEST if short(_FARTHEST) <= 0 else brentq(short, 0, _FARTHEST, xtol=1e-3)
-    return float(ndtr(-z if distance > 0 else z))
+import numpy as np
 
 
-def least(chances: Sequence[float], level: float) -> int:
-    """Of how many groups a hypothesis surely holds; chances: the one-sided p of each that it does not.
+def least(chances: Any, level: float) -> np.ndarray:
+    """Of how many groups a hypothesis surely holds, [...]; chances: the one-sided p of each that it does not, [..., n].
 
     That it holds of fewer has a chance of at most `level`.
     """
     from scipy.special import chdtrc
 
-    ordered = sorted(chances)
-    for count in range(len(ordered)):
-        weakest = ordered[count:]
-        if chdtrc(2 * len(weakest), -2 * math.fsum(map(math.log, weakest))) > level:
-            return count
-    return len(ordered)
+    ordered = np.sort(np.asarray(chances, float), -1)
+    logs = np.log(np.maximum(ordered, np.finfo(float).tiny))
+    weakest = np.cumsum(logs[..., ::-1], -1)[..., ::-1]  # the sums over each group and all that show it less
+    many = np.arange(ordered.shape[-1], 0, -1)
+    return np.logical_and.accumulate(chdtrc(2 * many, -2 * weakest) <= level, -1).sum(-1)

@@ -64,15 +64,16 @@ class Outcomes:
         )
 
     def of(self, run: Run, outcome: str) -> float | None:
-        """A run's outcome: mean returns in points, `hours` per 1e6 environment steps; None where it has none."""
+        """A run's outcome: mean returns in points, `hours` per 1e6 environment steps; None where it has none.
+
+        A run that has diverged has the returns that `standing.carried_on` gives it.
+        """
         if outcome == "hours":
             return costs.hours_per_million(self._rates.get(run.id))
         if outcome == "prediction_error":
             error, still = (self.store.scalars(run.id, name) for name in _ERRORS)
             return error[-1].value / still[-1].value if error and still and still[-1].value > 0 else None
         steps, returns = self._curves[run.id]
-        if run.diverged and not len(returns):
-            return 0.0
         if outcome == "early":
             returns = returns[steps <= EARLY * self.steps]
         if not len(returns):

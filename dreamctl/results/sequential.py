@@ -85,9 +85,10 @@ def interval(
     """The interval of an estimate that is, or in first order behaves as, a sum of weight * mean(sample).
 
     terms: weights and independent samples of scores in units of 1; level: the chance of missing the truth, on both
-    sides together. pool: all samples of the question. Ten or more show how far seeds scatter elsewhere, and replace the
-    weak prior of `statistics`; so samples of two or three seeds can decide. A single score says nothing of its own
-    spread: with one, or without terms, the interval is infinite.
+    sides together. pool: the samples of all cells of the sweep, also of those that the question is not about. Ten or
+    more show how far seeds scatter elsewhere, and replace the weak prior of `statistics`; so samples of two or three
+    seeds can decide. A single score says nothing of its own spread: with one, or without terms, the interval is
+    infinite.
     """
     if not terms:
         return UNKNOWN
@@ -95,6 +96,19 @@ def interval(
         statistics.contrast_interval(terms, 1 - level, estimate, _pooled(tuple(map(tuple, pool)), len(terms)))
         or UNKNOWN
     )
+
+
+def chance(distance: float, terms: Sequence[tuple[float, Sequence[float]]], pool: Sequence[Sequence[float]]) -> float:
+    """The one-sided p of an estimate that lies `distance` above a bound, 1 if nothing is known.
+
+    The `interval` at a level of 2 p ends at the bound.
+    """
+    from scipy.special import stdtr
+
+    if not terms:
+        return 1.0
+    found = statistics.contrast_error(terms, _pooled(tuple(map(tuple, pool)), len(terms)))
+    return 1.0 if found is None else float(stdtr(found[1], -distance / found[0]))
 
 
 def spread(pool: Sequence[Sequence[float]], samples: int = 1) -> Prior | None:
@@ -153,28 +167,13 @@ def settle(
     answers: dict[Question, str] = {}
     waiting = list(questions)
     while waiting:
-        found = {question: judge(question, recycled(len(waiting), alpha)) for question in waiting}
+        found = {question: judge(question, alpha / len(waiting)) for question in waiting}
         new = {question: answer for question, answer in found.items() if answer is not None}
         if not new:
             break
         answers |= new
         waiting = [question for question in waiting if question not in new]
     return answers
-
-
-def recycled(count_open: int, alpha: float = ALPHA) -> float:
-    """The share of alpha of each open question (Holm, 1979; over looks: Ye et al., 2013)."""
-    return alpha / max(1, count_open)
-
-
-def counted(level: float, wanted: int, tasks: int) -> float:
-    """The level of each task's interval for the claim that something holds on at least `wanted` of the tasks.
-
-    If it holds on fewer, at least tasks - wanted + 1 do not have it, and one of those must be wrong (the partial
-    conjunction of Benjamini and Heller, 2008). That it fails on so many is a claim of the same kind: fewer than
-    `wanted` hold if tasks - wanted + 1 fail.
-    """
-    return level / (tasks - wanted + 1)
 
 
 @cache

@@ -42,11 +42,12 @@ def come(run: Run) -> float:
 def carried_on(run: Run, means: Mapping[int, float], length: int) -> dict[int, float]:
     """{environment steps: mean return} of the evaluations up to `length` that a diverged run no longer has.
 
-    Empty for any other run. means: those that it has had up to there. Evaluations come with the first episode that ends
-    at or after a multiple of `eval_every` (of a multiple of it, where those were too many), once the seed episodes are
+    Empty for any other run, and for one that was still learning there. means: those that it has had up to there.
+    Evaluations come with the first episode that ends at or after a multiple of `eval_every` (of a multiple of it, where
+    those were too many), once the seed episodes are
     there, and at the end.
     """
-    if not diverged(run) or run.env_steps > length:
+    if not diverged(run) or length < min(run.env_steps, run.steps):
         return {}
     episode, every = run.config["episode_length"], max(run.config["eval_every"], run.config["episode_length"])
     every *= -(-length // (every * _CARRIED)) or 1

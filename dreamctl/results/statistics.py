@@ -128,15 +128,26 @@ def contrast_interval(
     `difference` is the case of weights +-1 / (number of tasks). estimate: what the sum is a linearisation of; prior:
     instead of the weak one.
     """
+    from scipy.special import stdtrit
+
+    found = contrast_error(terms, prior)
+    if found is None:
+        return None
+    error, freedom = found
+    value = sum(weight * float(np.mean(values)) for weight, values in terms) if estimate is None else estimate
+    half = float(stdtrit(freedom, (1 + level) / 2)) * error
+    return Interval(value - half, value + half)
+
+
+def contrast_error(terms: Sequence[tuple[float, Values]], prior: Prior | None = None) -> tuple[float, float] | None:
+    """The standard error of such a sum and its degrees of freedom; None if a sample has a single value."""
     if any(len(values) < 2 for _, values in terms):
         return None
-    value = sum(weight * float(np.mean(values)) for weight, values in terms) if estimate is None else estimate
-    parts = [
-        _Part(weight**2 * float(np.var(values, ddof=1)) / len(values), len(values) - 1) for weight, values in terms
-    ]
-    variance, freedom = prior or Prior(_UNIFORM, 1 / len(parts))
+    variances = np.array([weight**2 * float(np.var(values, ddof=1)) / len(values) for weight, values in terms])
+    variance, freedom = prior or Prior(_UNIFORM, 1 / len(terms))
     unseen = variance * sum(weight**2 / len(values) for weight, values in terms)
-    return _interval(value, parts, unseen, level, freedom=freedom)
+    error, total = standard_error(variances, np.array([len(values) - 1 for _, values in terms]), unseen, freedom)
+    return float(error), float(total)
 
 
 def probability_of_improvement(ours: Values, theirs: Values) -> float:
@@ -254,18 +265,23 @@ def _between(ours: Interval, theirs: Interval) -> Interval:
 
 
 def half_width(variances: np.ndarray, freedoms: Any, unseen: Any, freedom: Any, level: Any) -> np.ndarray:
-    """t times the standard error of a sum of independent terms.
+    """t times the standard error of a sum of independent terms; see `standard_error`."""
+    from scipy.special import stdtrit
+
+    error, total = standard_error(variances, freedoms, unseen, freedom)
+    return stdtrit(total, (1 + level) / 2) * error
+
+
+def standard_error(variances: np.ndarray, freedoms: Any, unseen: Any, freedom: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The standard error of a sum of independent terms, and its degrees of freedom.
 
     variances: [..., terms] of what each contributes; freedoms: their degrees of freedom; unseen: the variance of the
     sum by a prior, which counts as `freedom` degrees. Degrees of freedom are Satterthwaite's.
     """
-    from scipy.special import stdtrit
-
     variance = variances.sum(-1)
     spread = (variances**2 / freedoms).sum(-1)
     own = np.where(spread > 0, variance**2 / np.where(spread > 0, spread, 1), np.sum(freedoms + 0 * variances, -1))
-    error = np.sqrt((own * variance + freedom * unseen) / (own + freedom))
-    return stdtrit(own + freedom, (1 + level) / 2) * error
+    return np.sqrt((own * variance + freedom * unseen) / (own + freedom)), own + freedom
 
 
 def _interval(
@@ -274,16 +290,15 @@ def _interval(
     unseen: float,
     level: float,
     bounds: Interval | None = None,
-    freedom: float | None = None,
 ) -> Interval:
     """value +- t times its standard error, within bounds.
 
     A weak prior, that scores are uniform between 0 and 1 (variance `unseen`), counts as one more degree of freedom for
     a single sample of seeds and as 1 / P for P of them, which together show how far seeds scatter; a difference over T
-    tasks has 2 T samples. It keeps a few seeds that agree by chance from looking certain. freedom: of another prior.
+    tasks has 2 T samples. It keeps a few seeds that agree by chance from looking certain.
     """
     variances, freedoms = np.array(parts).T
-    half = float(half_width(variances, freedoms, unseen, 1 / len(parts) if freedom is None else freedom, level))
+    half = float(half_width(variances, freedoms, unseen, 1 / len(parts), level))
     low, high = bounds or _ANY
     return Interval(max(low, value - half), min(high, value + half))
 

@@ -65,10 +65,10 @@ def render(report: Report, template: str, folder: Path) -> str:
 def standing(answer: Mapping[str, Any]) -> str:
     """What an answer rests on: its seeds, its look, when it was asked, what it waits for."""
     words = [counted(answer["seeds"], "seed")]
-    words += [f"look {answer['look'] + 1} of {answer['looks']}"] if answer["looks"] > 1 else []
+    words += [f"look {answer['look']} of {answer['looks']}"] if answer["looks"] > 1 else []
     registered = answer["registered_after"]
     words.append("not registered" if registered is None else asked(answer["version"], registered))
-    words += [f"waits for {counted(answer['waits_for'], 'run')}"] if answer["waits_for"] else []
+    words += [f"waits for {counted(answer['left'], 'run')}"] if answer["left"] else []
     floored = sorted({stratum for number in answer["numbers"] for stratum in number["floored"] if stratum})
     words += [f"nothing is learned on {', '.join(floored)}, which counts as no difference"] if floored else []
     return "; ".join([*words, *answer["notes"]])

@@ -181,6 +181,17 @@ def test_a_count_beside_another_part_shares_the_chance_of_error(judged):
     assert (found["one"]["estimate"], found["one"]["low"], found["one"]["high"]) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("gain", [200, 500, 700, 850])
+def test_a_count_of_one_task_is_as_sure_as_its_difference(judged, gain):
+    """Also where returns leave the interval no more room: its other end says nothing of this one."""
+    plain = {"better": {"method": "dreamer"}, "than": {"method": "planet"}}
+    counted = plain | {"at_each": "task", "count": "1 of 1"}
+    means = {"dreamer": 100 + gain, "planet": 100}
+    kinds = [judged(means, {"q": fields}, seeds=2, noise=40)["q"] for fields in (plain, counted)]
+    assert kinds[0]["answer"] == kinds[1]["answer"]
+    assert kinds[1]["low"] == (kinds[0]["low"] > 0)
+
+
 def test_published_scores_count_on_the_tasks_that_have_one(judged):
     than = {"better": {"method": "dreamer"}, "than": {"published": "planet"}}
     assert judged({"dreamer": 990}, {"q": than})["q"]["answer"] == CONFIRMED

@@ -65,7 +65,7 @@ def test_what_the_documents_say_is_what_the_report_says(asked):
 
 def test_all_are_asked_after_the_runs_with_one_look(asked):
     found = [answer for _, given in told(asked) for answer in given]
-    assert {(a["looks"], a["version"], a["waits_for"]) for a in found} == {(1, 1, 0)}
+    assert {(a["looks"], a["version"], a["left"]) for a in found} == {(1, 1, 0)}
     assert {name: given[0]["registered_after"] for name, given in told(asked)} == {
         "representation-tiny": 18,
         "action-repeat-tiny": 12,

@@ -158,17 +158,21 @@ def test_questions_settle_as_by_holm(values):
     assert sorted(answers) == [index for index, p in enumerate(statistics.holm(values)) if p <= 0.05]
 
 
-def test_the_last_open_question_has_all_of_alpha():
-    assert sequential.recycled(4) == 0.05 / 4 and sequential.recycled(1) == sequential.recycled(0) == 0.05
+def test_nothing_is_settled_of_no_question():
     assert sequential.settle([], lambda *_: CONFIRMED) == {}
 
 
-def test_a_count_of_tasks_is_false_no_more_often_than_its_level():
-    """Fourteen of twenty tasks surely, the others by chance: "at least fifteen" takes one false task of six."""
-    chances = np.random.default_rng(0).uniform(size=(20_000, 6))
-    false = (chances < sequential.counted(0.05, 15, 20)).any(1).mean()
-    assert false == pytest.approx(0.05, abs=0.006)
-    assert sequential.counted(0.05, 20, 20) == 0.05 and sequential.counted(0.05, 1, 20) == 0.05 / 20
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("distance", [0.4, 0.05, 0.0, -0.1])
+def test_a_chance_is_half_the_level_at_which_the_interval_ends_there(distance, pooled):
+    rng = np.random.default_rng(5)
+    terms = [(weight, rng.normal(0.5, 0.05, 3)) for weight in (1, -0.8)]
+    pool = list(rng.normal(0.5, 0.05, (20, 3))) if pooled else ()
+    chance = sequential.chance(distance, terms, pool)
+    low, high = sequential.interval(distance, terms, 2 * min(chance, 1 - chance), pool)
+    assert (low if distance > 0 else high) == pytest.approx(0, abs=1e-9)
+    assert chance == pytest.approx(0.5) if distance == 0 else (chance < 0.5) == (distance > 0)
+    assert sequential.chance(distance, [], pool) == sequential.chance(distance, [(1, [0.5])], pool) == 1
 
 
 @pytest.mark.parametrize("seeds", [2, 3])

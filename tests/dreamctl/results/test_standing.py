@@ -14,6 +14,7 @@ from dreamctl.jobs.spec import RunSpec
 from dreamctl.results import claims, comparison, curves, scores, standing
 from dreamctl.results.cells import Choice
 from dreamctl.results.figures import paper
+from dreamctl.results.outcomes import EARLY, Outcomes
 from dreamctl.results.report import parts
 from dreamctl.store import open_store
 from dreamctl.store.models import Run
@@ -132,6 +133,32 @@ def test_a_run_that_diverged_later_counts_with_what_it_had_by_then(store, evalua
     assert run.id not in at[40] and other.id not in at[40]  # no run had a score so early
     assert [(at[u][run.id].complete, at[u][run.id].env_steps) for u in (100, None)] == [(True, 80), (True, 200)]
     assert scores.cell(list(at[None].values())).status == "diverged"
+
+
+@pytest.mark.parametrize("had", [{}, {80: 10}, {80: 10, 160: 30}])
+def test_outcomes_of_a_run_that_diverged_are_those_that_it_is_carried_on_with(store, evaluated, had):
+    """Evaluations at 80, 160, ..., 400: those that it had, then its last one, 0 without one."""
+    run, whole = ruined(store, had, True), evaluated({step: [50] for step in range(80, 401, 80)}, seed=1)
+    assert run.config["eval_every"] <= 80
+    found = Outcomes(store, {"cell": [run, whole]})
+    every = had | standing.carried_on(run, had, 400)
+    assert max(every) == 400 and set(every.values()) == {*had.values(), max(had.values(), default=0.0)}
+    assert found.of(run, "final") == max(had.values(), default=0.0) and found.of(whole, "final") == 50
+    assert found.of(run, "curve") == pytest.approx(np.mean(list(every.values())))
+    early = [value for step, value in every.items() if step <= EARLY * 400]
+    assert found.of(run, "early") == pytest.approx(np.mean(early))
+    by_then = Outcomes(store, {"cell": [run]}, steps=120).of(run, "final")  # it was still learning
+    assert by_then == had.get(80)
+
+
+def test_a_run_that_diverged_past_its_length_without_an_evaluation_has_none_but_nothing(store):
+    run = ruined(store, {}, True)
+    with store._write() as session:
+        session.merge(run).env_steps = run.steps + 1
+    run = store.get(run.id)
+    every = standing.carried_on(run, {}, run.steps)
+    assert max(every) == run.steps and set(every.values()) == {standing.NOTHING}
+    assert Outcomes(store, {"cell": [run]}).sample("cell", "final") == [standing.NOTHING]
 
 
 def test_an_outcome_is_forgotten_when_the_run_is_taken_on_again(store):

@@ -1,4 +1,8 @@
-"""How far a sweep with questions is: what follows from its plan, its registrations and its stored looks."""
+"""How far a sweep with questions is: what it is to train, which questions are open, and what they wait for.
+
+All of it follows from the sweep's plan, its registrations and its stored looks. So whoever asks is told the same: the
+scheduler, the status and the report.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import Any
 from dreamctl.jobs.questions import contrasts
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
-from dreamctl.store import Store
+from dreamctl.store import Run, Store
 from dreamctl.store.models import Look, Registration, Sweep
 
 OPEN = "open"
@@ -65,7 +69,7 @@ class Outline:
 
     def _trains(self, counted: Mapping[str, int], content: Mapping[str, Any]) -> bool:
         """Whether this trains the runs in these cells that were counted when the plan read so."""
-        earlier = of(self.plan.name, content)
+        earlier = outline(self.plan.name, content)
         own, then = self.plan.seeds, earlier.plan.seeds
         both = [*zip(own, then, strict=False)][: max(counted.values(), default=0)]  # fewer are the first of them
         return all(mine == theirs for mine, theirs in both) and all(
@@ -109,7 +113,7 @@ class Progress:
     @classmethod
     def of(cls, store: Store, sweep: Sweep) -> Progress:
         """That of a stored sweep. Raises `BadInput` for a plan that is damaged."""
-        return cls(of(sweep.name, sweep.spec), store.looks(sweep.id), store.registrations(sweep.id))
+        return cls(outline(sweep.name, sweep.spec), store.looks(sweep.id), store.registrations(sweep.id))
 
     def cells(self) -> list[RunSpec]:
         """The runs that the sweep is to have by now, seed by seed."""
@@ -126,15 +130,33 @@ class Progress:
             return OPEN
         return "undecided" if known == OPEN else known
 
+    def look(self, name: str) -> int:
+        """The look, from 1, that a question waits for, or that has answered it."""
+        if self.number is not None and name in self.open:
+            return 1 + self.number
+        return 1 + int(self.answers[name]["look"]) if name in self.answers else 1
+
+    def awaited(self, name: str) -> set[str]:
+        """The digests of the runs that a question's next look is about; none if it waits for no look."""
+        if self.answer(name) != OPEN:
+            return set()
+        cells = self.outline.cells_of[name]
+        return {self.outline.digest(key, seed) for key in cells for seed in range(self.wanted[key])}
+
+    def left(self, name: str, runs: Iterable[Run]) -> int:
+        """How many runs have to end, or to be made, before a question's next look; runs: the sweep's."""
+        ended = {run.digest for run in runs if run.standing in ("finished", "diverged")}
+        return len(self.awaited(name) - ended)
+
     def _answer(self, name: str) -> str:
         return self.answers[name]["answer"] if name in self.answers else OPEN
 
 
-def of(name: str, content: Mapping[str, Any]) -> Outline:
+def outline(name: str, content: Mapping[str, Any]) -> Outline:
     """That of a plan as it is stored. Raises `BadInput` for one that is damaged."""
-    return _of(name, json.dumps(content))
+    return _outline(name, json.dumps(content))
 
 
 @lru_cache(maxsize=16)
-def _of(name: str, content: str) -> Outline:
+def _outline(name: str, content: str) -> Outline:
     return Outline(Plan.from_dict(name, json.loads(content)))
