@@ -149,7 +149,7 @@ def judge(
     answered = {each["question"]: dict(each) for each in earlier if each["answer"] != OPEN}
     asked = [question for question in plan.questions if question.name not in answered]
     outcomes = Outcomes(store, chosen)
-    found = decide(asked, cells, outcomes, looks, number)
+    found = settled([Case(question, cells, outcomes) for question in asked], looks, number)
     last = number + 1 >= len(looks)
     result = []
     for question in plan.questions:
@@ -162,15 +162,11 @@ def judge(
     return result
 
 
-def decide(
-    questions: Sequence[Question], cells: Sequence[Cell], outcomes: Outcomes, looks: Sequence[int], number: int
-) -> dict[str, Answer]:
-    """{question: its answer, `OPEN` without one} at a look of several; a single look for what has ended."""
-    return settled([Case(question, cells, outcomes) for question in questions], looks, number)
-
-
 def settled(cases: Sequence[Case], looks: Sequence[int], number: int) -> dict[str, Answer]:
-    """The answers at a look, by question; the open ones share the chance of error (`sequential.settle`)."""
+    """The answers at a look, from 0, by question, `OPEN` without one.
+
+    The open ones share the chance of error (`sequential.settle`).
+    """
     found: dict[str, Answer] = {}
     named = {case.question.name: case for case in cases}
 
@@ -180,11 +176,6 @@ def settled(cases: Sequence[Case], looks: Sequence[int], number: int) -> dict[st
 
     sequential.settle(named, judged)
     return found
-
-
-def answer(question: Question, cells: Sequence[Cell], outcomes: Outcomes, level: float) -> Answer:
-    """The answer to a question at a two-sided level, `OPEN` if there is none yet."""
-    return Case(question, cells, outcomes).answer(level)
 
 
 class Case:

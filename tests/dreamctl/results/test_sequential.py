@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import sequential as simulation
-from dreamctl.results import sequential, statistics
+from dreamctl.results import counting, sequential, statistics
 from dreamctl.results.sequential import CONFIRMED, CONTRADICTED, SMALL
 from dreamctl.results.statistics import Interval
 
@@ -210,6 +210,23 @@ def test_the_benchmark_simulates_this_rule():
                 assert (names[answer], count) == (answers[trial], used[trial])
                 break
     assert len(set(answers)) >= 3
+
+
+def test_the_benchmark_counts_by_this_rule():
+    """Its counts for all trials at once are those of `chance`, task after task, with the other cells in the pool."""
+    rng, trials, tasks = np.random.default_rng(2), 12, simulation.TASKS_COUNTED
+    scores = simulation.many_tasks("differ", trials, tasks, 3, rng)
+    scores[0, :, :12] += 0.3
+    others = rng.normal(0, 0.2, (30, trials, 3))
+    found = simulation.least_better(scores[0].mean(-1) - scores[1].mean(-1), *simulation.pooled(scores, others))
+    for trial, (ours, theirs) in enumerate(scores.swapaxes(0, 1)):
+        pool = [*ours, *theirs, *others[:, trial]]
+        chances = [
+            sequential.chance(one.mean() - two.mean(), [(1, one), (-1, two)], pool)
+            for one, two in zip(ours, theirs, strict=True)
+        ]
+        assert counting.least(chances, sequential.ALPHA / 2) == found[trial]
+    assert len(set(found)) > 2
 
 
 @pytest.mark.parametrize("world", ["normal", "unequal", "halves"])
