@@ -40,7 +40,8 @@ def draw(answer: Mapping[str, Any], margins: Mapping[str, float], stem: Path) ->
 def _rows(axis: Any, unit: str, numbers: Sequence[Mapping[str, Any]], decides: str, margin: float | None) -> None:
     nothing, (least, most) = _NOTHING[unit], _MOST[unit]
     known = [n for n in numbers if n["estimate"] is not None]
-    ends = [end for n in known for end in (n["estimate"], n["low"], n["high"]) if end is not None] + [nothing]
+    band = ((1 / margin, margin) if unit == "ratio" else (-margin, margin)) if margin else ()
+    ends = [end for n in known for end in (n["estimate"], n["low"], n["high"]) if end is not None] + [nothing, *band]
     low, high = max(least, min(ends)), min(most, max(ends))
     if unit == "ratio":
         axis.set_xscale("log")
@@ -48,11 +49,9 @@ def _rows(axis: Any, unit: str, numbers: Sequence[Mapping[str, Any]], decides: s
         ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10) if low <= tick <= high]
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
-        band = (1 / margin, margin) if margin else None
     else:
         room = 0.05 * (high - low) or 1.0
         low, high = low - room, high + room
-        band = (-margin, margin) if margin else None
     if band:
         axis.axvspan(*band, color="#999999", alpha=0.2, linewidth=0)
     axis.axvline(nothing, color="#777777", linewidth=0.6)
