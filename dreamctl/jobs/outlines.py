@@ -16,6 +16,7 @@ from dreamctl.store import Store
 from dreamctl.store.models import Look, Registration, Sweep
 
 OPEN = "open"
+_PLAN = ("parts", "limit", "looks", "questions")  # what a plan is read from; a registration holds more
 _NO_ANSWER = (OPEN, "undecided")  # as long as there are looks left
 
 
@@ -132,7 +133,7 @@ class Progress:
 
 def of(name: str, content: Mapping[str, Any]) -> Outline:
     """That of a plan as it is stored. Raises `BadInput` for one that is damaged."""
-    return _of(name, json.dumps(content))
+    return _of(name, json.dumps({key: content[key] for key in _PLAN if key in content}))
 
 
 @lru_cache(maxsize=16)

@@ -149,7 +149,7 @@ class Plan:
             limit = content.get("limit")
             questions = tuple(asking.parse(key, asked) for key, asked in content.get("questions", {}).items())
             looks = parse_looks(list(map(str, content["looks"]))) if content.get("looks") else ()
-            if not parts or any(len(part.seeds) < max(1, *looks[-1:]) for part in parts):
+            if not parts or any(len(part.seeds) < max((1, *looks[-1:])) for part in parts):
                 raise ValueError("runs are missing")
             return cls(name, tuple(parts), None if limit is None else int(limit), looks, questions)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
