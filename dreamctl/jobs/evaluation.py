@@ -24,11 +24,12 @@ def evaluate(
 ) -> Evaluation:
     """Play `episodes` episodes without noise and record them as a 'manual' evaluation (not of the recorded runs).
 
-    `progress` is called with each episode's index and return. Raises `BadInput` for a corrupt checkpoint, and for a
-    video of a recorded run.
+    `progress` is called with each episode's index and return. Raises `BadInput` for a checkpoint that is
+    corrupt or whose actions are not finite, and for a video of a recorded run.
     """
     from agent import trained
     from agent.checkpoints import CheckpointError
+    from agent.divergence import Diverged
 
     if video and store.read_only:
         raise BadInput("the recorded runs are only read, so there is no place for a video: leave --video away")
@@ -37,6 +38,8 @@ def evaluate(
         returns, images = trained.evaluate(file, run.task, episodes, seed, device, video, progress)
     except CheckpointError as error:
         raise BadInput(str(error)) from error
+    except Diverged as error:
+        raise BadInput(f"{run.name} has come to nothing by checkpoint {checkpoint.path}: {error}") from error
     path = None
     if images is not None:
         path = f"videos/{checkpoint.env_steps:010d}-seed{seed}.gif"

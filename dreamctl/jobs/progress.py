@@ -20,6 +20,7 @@ from dreamctl.store import Run, Store
 from dreamctl.store.models import Look, Registration, Sweep
 
 OPEN = "open"
+_PLAN = ("parts", "limit", "looks", "questions")  # what a plan is read from; a registration holds more
 _NO_ANSWER = (OPEN, "undecided")  # as long as there are looks left
 
 
@@ -154,7 +155,7 @@ class Progress:
 
 def outline(name: str, content: Mapping[str, Any]) -> Outline:
     """That of a plan as it is stored. Raises `BadInput` for one that is damaged."""
-    return _outline(name, json.dumps(content))
+    return _outline(name, json.dumps({key: content[key] for key in _PLAN if key in content}))
 
 
 @lru_cache(maxsize=16)

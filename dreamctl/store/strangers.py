@@ -32,6 +32,7 @@ from dreamctl.store.models import (
 
 _LISTS = ("tags", "returns", "answers")  # the JSON columns that hold no object
 _CODES = rf"({code.PATTERN}|{code.UNKNOWN})(\+{code.PATTERN})*"
+_MOST = 2**31 - 1  # looks, versions, seeds and runs of a sweep: one more must fit a column of PostgreSQL
 _LARGEST = 2**20  # characters of JSON that somebody has written about a sweep, or that is kept of an attempt
 
 
@@ -136,11 +137,12 @@ def _history(session: Session) -> None:
             raise BadRecord(f"run {attempt.run_id} has an attempt that is none: not imported")
     for registered in session.scalars(select(Registration)):
         size = len(json.dumps(registered.content))
-        good = registered.version > 0 and registered.runs >= 0 and size <= _LARGEST
+        good = 1 <= registered.version < _MOST and 0 <= registered.runs < _MOST and size <= _LARGEST
         if not good or registered.code is not None and not re.fullmatch(code.PATTERN, registered.code):
             raise BadRecord(f"sweep {registered.sweep_id} has a registration that is none: not imported")
     for look in session.scalars(select(Look)):
-        if look.number < 0 or look.seeds < 1 or look.version < 1 or len(json.dumps(look.answers)) > _LARGEST:
+        numbers = 0 <= look.number < _MOST and 1 <= look.seeds < _MOST and 1 <= look.version < _MOST
+        if not numbers or len(json.dumps(look.answers)) > _LARGEST:
             raise BadRecord(f"sweep {look.sweep_id} has a look that is none: not imported")
 
 

@@ -1,6 +1,7 @@
 """Which checkpoints of a run are kept, and which one it goes on from."""
 
 import errno
+import math
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from sqlalchemy import update
 
 from agent import patience
@@ -16,7 +18,7 @@ from dreamctl.jobs import files, forking, launch, worker
 from dreamctl.jobs.launch import submit
 from dreamctl.store import open_store
 from dreamctl.store.models import Checkpoint
-from tests.dreamctl.conftest import spec
+from tests.dreamctl.conftest import spec, typed
 
 
 def test_new_checkpoints_stay_when_the_clock_goes_back(store):
@@ -140,3 +142,21 @@ def test_a_kill_after_the_first_save_of_a_resumed_run_spoils_nothing(extended, f
     store.reap()
     assert all(whole for *_, whole in files.newest_first(store, run))
     assert worker.work(store, run.id, "cpu").status == "finished"
+
+
+def test_an_agent_that_has_come_to_nothing_is_told_in_one_line(extended):
+    """Its parameters are not finite, as with a checkpoint that somebody has made."""
+    store, run = extended
+
+    def spoilt(value):
+        if isinstance(value, dict):
+            return {key: spoilt(part) for key, part in value.items()}
+        return torch.full_like(value, math.nan) if torch.is_tensor(value) and value.is_floating_point() else value
+
+    path = store.file(run.id, store.checkpoints(run.id)[-1].path)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"agent": spoilt(content["agent"])}, path)
+    with store._write() as session:
+        session.execute(update(Checkpoint).values(sha256=files.sha256(path)))
+    done = typed("eval", run.id, "--episodes", "1", home=store.home)
+    assert done.returncode == 2 and "an action is nan" in done.stderr and len(done.stderr.splitlines()) == 1

@@ -413,7 +413,7 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("change", STRANGE)
-def test_answers_of_strangers_are_refused(store, change):
+def test_answers_of_strangers_are_refused(change):
     row = {"question": "five", "answer": "open", "look": 0, "version": 1, "asked": "0", "counted": {}}
     row |= {"numbers": [CONTRAST], "cells": [FIRST], "notes": [], "seeds": 2}
     assert Answers().process_result_value([row], None) == [row]

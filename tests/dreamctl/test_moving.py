@@ -402,6 +402,16 @@ HOSTILE = {
         "VALUES ('aaaaaaaa', 'other', '{}', 0, 0, 1, 1.0)",
         "INSERT INTO look VALUES ('aaaaaaaa', 0, 1, 1, 1.0, '[1]')",
     ),
+    "a look of a number that not every database holds": sql(
+        "INSERT INTO sweep (id, name, spec, paused, stopped, max_attempts, created_at) "
+        "VALUES ('aaaaaaaa', 'other', '{}', 0, 0, 1, 1.0)",
+        "INSERT INTO look VALUES ('aaaaaaaa', 2147483647, 1, 1, 1.0, '[]')",
+    ),
+    "questions that are none": sql(
+        "INSERT INTO sweep (id, name, spec, paused, stopped, max_attempts, created_at) "
+        "VALUES ('aaaaaaaa', 'other', '{}', 0, 0, 1, 1.0)",
+        """INSERT INTO registration VALUES ('aaaaaaaa', 1, '{"questions": {"a": 1}}', 1.0, 0, NULL, NULL, 0)""",
+    ),
     "a status that is none": sql("UPDATE run SET status = 'gone'"),
     "records of no run": sql("PRAGMA foreign_keys=OFF", "UPDATE scalar SET run_id = 'aaaaaaaa'"),
     "a schema of the future": sql("UPDATE alembic_version SET version_num = '9999'"),
