@@ -133,11 +133,16 @@ def test_a_sweep_arrives_with_its_registrations_and_looks(tmp_path):
     store = open_store(tmp_path / "store")
     sweep = enroll(store, "mine", [spec(1)], {"name": "mine"}, 3)
 
+    def answers(moment):
+        row = {"question": "b", "answer": "open", "look": 0, "version": 1, "asked": "", "counted": {}}
+        return [row | {"estimate": moment}]
+
     def judge(where, number, moment):
+        found = dict(seeds=3, version=1, judged_at=moment, answers=answers(moment))
         with where._write() as session:
             for row in (
                 Registration(sweep_id=sweep.id, version=number, content={"a": number}, created_at=moment, runs=0),
-                Look(sweep_id=sweep.id, number=number, seeds=3, version=1, judged_at=moment, answers=[{"b": moment}]),
+                Look(sweep_id=sweep.id, number=number, **found),
             ):
                 session.add(row)
 
@@ -153,7 +158,7 @@ def test_a_sweep_arrives_with_its_registrations_and_looks(tmp_path):
     there, apart = open_store(tmp_path / "there"), open_store(tmp_path / "apart")
     for other in (there, apart):
         import_(other, file, print, quiet)
-        assert history(other) == history(store) == ([(1, {"a": 1}, 1.0)], [(1, [{"b": 1.0}])])
+        assert history(other) == history(store) == ([(1, {"a": 1}, 1.0)], [(1, answers(1.0))])
     judge(store, 2, 2.0)
     judge(apart, 2, 3.0)
     judge(store, 3, 4.0)
