@@ -303,13 +303,13 @@ COUNTS = ((15, 18), (11, 15))  # at least so many are claimed to be better; so m
 GAIN = 0.4  # of a task that is better
 
 
-def pooled(scores: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pooled(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Standard errors of the tasks' differences and their degrees of freedom, [trials, tasks].
 
-    scores: [2, trials, tasks, seeds]; others: [cells, trials, seeds] of the sweep's other cells.
+    scores: [2, trials, tasks, seeds].
     """
     seeds, trials = scores.shape[-1], scores.shape[1]
-    cells = np.concatenate([np.moveaxis(scores, 1, 2).reshape(-1, trials, seeds), others])
+    cells = np.moveaxis(scores, 1, 2).reshape(-1, trials, seeds)
     priors = [sequential.spread(list(cells[:, trial]), 2) for trial in range(trials)]
     assert all(priors)
     variance, freedom = np.array(priors, float).T[..., None]
@@ -344,7 +344,7 @@ def few_seeds(trials: int) -> None:
             scores = many_tasks(kind, trials, TASKS_COUNTED, seeds, np.random.default_rng(seeds))
             estimate = scores[0].mean(-1) - scores[1].mean(-1)
             variances, freedoms = np.moveaxis(scores.var(-1, ddof=1) / seeds, 0, -1), np.full(2, seeds - 1.0)
-            error, freedom = pooled(scores, np.empty((0, trials, seeds)))
+            error, freedom = pooled(scores)
             level = 1 - sequential.ALPHA
             weak, alone = (
                 statistics.half_width(variances, freedoms, 2 * unit / seeds, own, level)
@@ -356,40 +356,11 @@ def few_seeds(trials: int) -> None:
             row(kind, seeds, *widths, *rates, *claims(estimate, error, freedom))
 
 
-OUTSIDE = (
-    0.2,
-    0.5,
-    1.0,
-    5.0,
-    None,
-)  # spreads of other cells, in those of the question's; None: half of their runs fail
-
-
-def other_cells(trials: int) -> None:
-    """The same for questions on one task and on twenty, in a sweep of which 40 other cells scatter otherwise."""
-    heading("spread of 40 other cells", "seeds", "one task: false", "twenty tasks: false", *CLAIMS[:2])
-    for factor in OUTSIDE:
-        for seeds in (2, 3, 5):
-            rng = np.random.default_rng(seeds)
-            shape = (40, trials, seeds)
-            others = failing(0.5)(rng, shape) if factor is None else rng.normal(0, 0.06 * factor, shape)
-            rates = []
-            for tasks in (1, TASKS_COUNTED):
-                scores = many_tasks("alike", trials, tasks, seeds, rng)
-                estimate = scores[0].mean(-1) - scores[1].mean(-1)
-                error, freedom = pooled(scores, others)
-                half = stdtrit(freedom, 1 - sequential.ALPHA / 2) * error
-                rates.append(percent((np.abs(estimate) > half).mean()))
-            label = "half of the runs fail" if factor is None else f"{60 * factor:.0f}"
-            row(label, seeds, *rates, *claims(estimate, error, freedom)[:2])
-
-
 PARTS: dict[str, Callable[[int], None]] = {
     "choosing": choosing,
     "comparing": comparing,
     "several": several,
     "few-seeds": lambda trials: few_seeds(trials // 4),
-    "other-cells": lambda trials: other_cells(trials // 4),
     "adastop": lambda trials: against_adastop(trials // 20),
 }
 

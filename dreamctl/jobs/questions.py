@@ -35,7 +35,7 @@ RULE = {  # by which `results.answers` judges, as it is registered: a change of 
     "alpha": ALPHA,
     "spending": f"alpha * (seeds / last seeds) ** {SPENDING}",
     "questions": "Holm",
-    "intervals": "Student's t, pooled spread from 10 cells on",
+    "intervals": "Student's t; spread pooled over the cells of a question that has 10 or more",
 }
 OUTCOMES = {
     "final": "mean return of the last evaluation",

@@ -183,10 +183,7 @@ class Case:
 
     def __init__(self, question: Question, cells: Sequence[Cell], outcomes: Outcomes) -> None:
         self.question, self.outcomes = question, outcomes
-        every = [cell.key for cell in cells]
-        self.parts = [
-            _Measured(part, contrasts(part, cells, question.name), outcomes, every) for part in question.parts
-        ]
+        self.parts = [_Measured(part, contrasts(part, cells, question.name), outcomes) for part in question.parts]
         named = {key for part in self.parts for key in part.cells}
         self.cells = tuple(cell.key for cell in cells if cell.key in named)
 
@@ -246,12 +243,9 @@ class _Estimate:
 
 
 class _Measured:
-    """A part's contrasts, estimated from the runs.
+    """A part's contrasts, estimated from the runs. Its own cells together show how far seeds scatter: the pool."""
 
-    every: all cells of the sweep, also those outside the question. Together they show how far seeds scatter: the pool.
-    """
-
-    def __init__(self, part: Part, found: Sequence[Contrast], outcomes: Outcomes, every: Sequence[str]) -> None:
+    def __init__(self, part: Part, found: Sequence[Contrast], outcomes: Outcomes) -> None:
         self.part, self.found, self.outcomes = part, found, outcomes
         compared: dict[int, list[str]] = {}  # by the number of the term
         for one in found:
@@ -260,8 +254,9 @@ class _Measured:
                     compared.setdefault(index, []).extend(term.cells)
         self.machine = outcomes.machine(list(compared.values())) if part.outcome == "hours" else None
         self.cells = tuple(dict.fromkeys(key for own in compared.values() for key in own))
-        self.unit = _unit(part, [self.sample(key) for key in self.cells])
-        self.pool = tuple(tuple(one / self.unit for one in sample) for key in every if (sample := self.sample(key)))
+        samples = [sample for key in self.cells if (sample := self.sample(key))]
+        self.unit = _unit(part, samples)
+        self.pool = tuple(tuple(one / self.unit for one in sample) for sample in samples)
         self.margin = part.margin / SCALE if part.margin is not None and part.scale == "points" else part.margin
         self.estimates = [self._estimate(one) for one in found]
 

@@ -85,10 +85,9 @@ def interval(
     """The interval of an estimate that is, or in first order behaves as, a sum of weight * mean(sample).
 
     terms: weights and independent samples of scores in units of 1; level: the chance of missing the truth, on both
-    sides together. pool: the samples of all cells of the sweep, also of those that the question is not about. Ten or
-    more show how far seeds scatter elsewhere, and replace the weak prior of `statistics`; so samples of two or three
-    seeds can decide. A single score says nothing of its own spread: with one, or without terms, the interval is
-    infinite.
+    sides together. pool: the samples of all cells of the question. Ten or more show how far seeds scatter elsewhere,
+    and replace the weak prior of `statistics`; so samples of two or three seeds can decide. A single score says nothing
+    of its own spread: with one, or without terms, the interval is infinite.
     """
     if not terms:
         return UNKNOWN
