@@ -18,7 +18,7 @@ import numpy as np
 from dreamctl.jobs.progress import OPEN, Progress
 from dreamctl.jobs.questions import Cell, Contrast, Part, Question, Stratum, Term, contrasts
 from dreamctl.jobs.sweeps import Plan
-from dreamctl.results import counting, published, sequential
+from dreamctl.results import counting, grouping, published, sequential, standing
 from dreamctl.results.outcomes import Outcomes
 from dreamctl.results.sequential import CONFIRMED, CONTRADICTED, SMALL, UNDECIDED
 from dreamctl.results.statistics import Interval
@@ -158,8 +158,15 @@ def judge(
             continue
         answer = found[question.name].to_dict()
         answer["answer"] = UNDECIDED if last and answer["answer"] == OPEN else answer["answer"]
+        answer["notes"] = [*answer["notes"], *_remarks([chosen[key] for key in answer["cells"]])]
         result.append(answer | {"look": number})
     return result
+
+
+def _remarks(cells: Sequence[Sequence[Run]]) -> list[str]:
+    """On the runs that an answer counts although they came to nothing, and on cells that several codes have trained."""
+    lost = [run for runs in cells for run in runs if standing.diverged(run)]
+    return [*standing.remarks(lost), *grouping.mixed(cells)]
 
 
 def settled(cases: Sequence[Case], looks: Sequence[int], number: int) -> dict[str, Answer]:

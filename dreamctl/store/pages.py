@@ -104,6 +104,8 @@ def _answers(look: Look, registrations: Sequence[Registration]) -> list[str]:
         registration = versions.get(answer.get("version", look.version))
         content = registration.content.get("questions", {}).get(answer["question"], {}) if registration else {}
         when = asked(registration.version, registration.runs) if registration else ""
+        if registration and registration.version < max(versions):
+            when += f"; version {registration.version} of {max(versions)}"  # of which this page has no answer yet
         cells = (content.get("asks", answer["question"]), f"**{answer['answer']}**", estimated(answer), when)
         rows.append(f"| {' | '.join(' '.join(str(cell).split()).replace('|', '/') for cell in cells)} |")
     return ["\n".join(["| question | answer | number | asked |", "|---|---|---|---|", *rows])]

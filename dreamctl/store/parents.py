@@ -24,7 +24,7 @@ class Parents:
         self.store, self.figures = store, figures
         self._copied: dict[str, Any] = {}  # how many runs of a sweep it saw in each status, and the figures
         self._described: dict[str, float] = {}
-        self._looks: dict[str, int] = {}  # how many looks at a sweep its description tells of
+        self._told: dict[str, tuple[int, int]] = {}  # how many looks and registrations a description tells of
 
     def copy(self, client: Any, sweep: Sweep) -> None:
         """The sweep's run, its status, and the figures drawn from it."""
@@ -56,8 +56,9 @@ class Parents:
         self._copied[sweep.id] = (counts, drawn)
 
     def judged(self, sweep: Sweep) -> bool:
-        """Whether there was a look at a sweep that its description does not tell of."""
-        return len(self.store.looks(sweep.id)) != self._looks.get(sweep.id, 0)
+        """Whether there was a look at a sweep, or a change of its questions, that its description does not tell of."""
+        looks, versions = self.store.looks(sweep.id), self.store.registrations(sweep.id)
+        return bool(looks) and (len(looks), len(versions)) != self._told.get(sweep.id)
 
     def describe(self, client: Any, sweep: Sweep) -> None:
         """Tell in the description what was answered and how the runs stand, with links to them in other experiments."""
@@ -73,7 +74,7 @@ class Parents:
         text = pages.description_of_sweep(sweep, counts, runs, looks, registrations)
         client.set_tag(sweep.mlflow_run, pages.DESCRIPTION, text)
         self._described[sweep.id] = time.monotonic()
-        self._looks[sweep.id] = len(looks)
+        self._told[sweep.id] = (len(looks), len(registrations))
 
 
 def _status(counts: Mapping[str, int]) -> str:

@@ -18,7 +18,7 @@ from dreamctl.jobs.questions import RULE
 from dreamctl.jobs.scheduler import Scheduler, enroll
 from dreamctl.jobs.sweeps import Plan, Sweep
 from dreamctl.results import answers
-from dreamctl.store import open_store
+from dreamctl.store import Run, open_store, pages
 from dreamctl.store.columns import Answers
 from dreamctl.store.models import Look, Registration
 from dreamctl.store.models import Sweep as SweepRow
@@ -315,6 +315,27 @@ def test_status_and_report_say_the_same_of_looks_that_were_added_or_left_out(sto
         sweep = start(store, asks(looks_=later, seeds=later[-1]))
         told = looks.state(store, sweep), answers.of_sweep(store, sweep)
         assert [one["answer"] for one in told[0]] == [one["answer"] for one in told[1]]
+
+
+def test_an_answer_names_what_diverged_and_tells_of_mixed_code(store):
+    sweep = start(store, asks(looks_=(2,), seeds=2))
+    first = store.claim_next(sweep.id, "cpu")
+    store.finish(first.id, first.attempt, "failed", "FloatingPointError: loss", diverged=True)
+    play(store, sweep)
+    with store._write() as session:
+        session.get(Run, store.members(sweep.id)[3].id).code = "0" * 16
+        session.get(Run, first.id).code = "1" * 16
+    looks.proceed(store, sweep, answers.judge)
+    (row, _) = answers.of_sweep(store, sweep)
+    assert row["notes"][0].startswith(f"1 diverged run counts with its last evaluation, 0 without one: {first.name}")
+    assert "runs of 2 codes (00000000, 11111111)" in row["notes"][1]
+
+
+def test_the_page_of_a_sweep_says_that_its_questions_have_changed_since(store):
+    sweep = finish(store, asks())
+    sweep = start(store, asks(asked=ASKED | {"six": ASKED["six"] | {"margin": "5"}}))
+    text = pages.description_of_sweep(sweep, {}, {}, store.looks(sweep.id), store.registrations(sweep.id))
+    assert text.count("registered before the first run; version 1 of 2") == 2
 
 
 def test_a_look_that_is_missing_in_the_middle_stops_nothing(store):
