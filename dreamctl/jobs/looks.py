@@ -16,7 +16,7 @@ from typing import Any
 
 from dreamctl.errors import UnknownRun
 from dreamctl.jobs import launch
-from dreamctl.jobs.questions import RULE, contrasts
+from dreamctl.jobs.questions import RULE, Contrast, contrasts
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.store import Run, Store, code
@@ -42,7 +42,7 @@ class Outline:
         self.asked, self.cells_of = {}, {}
         for question in plan.questions:
             parts = [(dict(part.fields), contrasts(part, cells, question.name)) for part in question.parts]
-            content = [[fields, [asdict(contrast) for contrast in found]] for fields, found in parts]
+            content = [[fields, [_compared(contrast) for contrast in found]] for fields, found in parts]
             text = json.dumps(content, sort_keys=True)
             self.asked[question.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
             named = {key for _, found in parts for one in found for s in one.strata for t in s.terms for key in t.cells}
@@ -55,6 +55,11 @@ class Outline:
         if place not in self._digests:
             self._digests[place] = replace(self.specs[key], seed=self.plan.seeds[index]).digest
         return self._digests[place]
+
+
+def _compared(contrast: Contrast) -> dict[str, Any]:
+    """A contrast without its label: an answer stays when only that changes."""
+    return {key: value for key, value in asdict(contrast).items() if key != "label"}
 
 
 class Progress:
