@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
-from dreamctl.jobs.questions import contrasts
+from dreamctl.jobs.questions import Contrast, contrasts
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.store import Run, Store
@@ -39,7 +39,7 @@ class Outline:
         self.cells_of: dict[str, list[str]] = {}
         for question in plan.questions:
             parts = [(dict(part.fields), contrasts(part, cells, question.name)) for part in question.parts]
-            content = [[fields, [asdict(contrast) for contrast in found]] for fields, found in parts]
+            content = [[fields, [_compared(contrast) for contrast in found]] for fields, found in parts]
             text = json.dumps(content, sort_keys=True)
             self.asked[question.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
             named = {key for _, found in parts for one in found for s in one.strata for t in s.terms for key in t.cells}
@@ -77,6 +77,11 @@ class Outline:
             key in self.specs and key in earlier.specs and self.digest(key, 0) == earlier.digest(key, 0)
             for key in counted
         )
+
+
+def _compared(contrast: Contrast) -> dict[str, Any]:
+    """A contrast without its label: an answer stays when only that changes."""
+    return {key: value for key, value in asdict(contrast).items() if key != "label"}
 
 
 class Progress:

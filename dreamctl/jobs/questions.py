@@ -99,11 +99,15 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Contrast:
-    """The mean of its strata, which must be above 0. group: where `at_each` puts it, for parts that count groups."""
+    """The mean of its strata, which must be above 0. group: where `at_each` puts it, for parts that count groups.
+
+    label: how it is shown, without which it is called by its name. Stored answers hold for contrasts of the same name.
+    """
 
     name: str
     group: str
     strata: tuple[Stratum, ...]
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -238,6 +242,7 @@ def _pair(
     """mine less `share` of theirs, less `by`, over cells that differ in nothing else; or the interaction of that."""
     fields = part.fields
     share, by = _number(fields.get("share", 1.0)), _number(fields.get("by", 0.0))
+    name = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {_said(theirs)}")))
     label = ", ".join(filter(None, (group, _label(part, mine, _said(theirs), sign), _further(fields))))
     named = {*mine, *theirs}
     if "more_at" in fields:
@@ -275,7 +280,7 @@ def _pair(
         ]
         strata = [Stratum("", tuple(terms), constant - by)]
     if strata:
-        yield Contrast(label, group, tuple(strata))
+        yield Contrast(name, group, tuple(strata), label)
 
 
 def _against(
@@ -292,6 +297,7 @@ def _against(
     share, by = _number(fields.get("share", 1.0)), _number(fields.get("by", 0.0))
     own = [cell for cell in cells if all(cell.at[field] == value for field, value in mine.items())]
     what = f"published {known.published}" if known.published else f"{known.number:g}"
+    name = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {what}")))
     label = ", ".join(filter(None, (group, _label(replace(part, fields=fields), mine, what, sign))))
     if part.scale == "ratio":
         constant = -sign * math.log(share * known.number) - by
@@ -307,7 +313,7 @@ def _against(
             for cell in own
         ]
     if strata:
-        yield Contrast(label, group, tuple(strata))
+        yield Contrast(name, group, tuple(strata), label)
 
 
 def _label(part: Part, mine: Mapping[str, str], theirs: str, sign: float) -> str:

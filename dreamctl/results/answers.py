@@ -286,10 +286,13 @@ class _Measured:
     def number(self, index: int, level: float) -> Number:
         """A contrast as it is shown."""
         one, estimate = self.found[index], self.estimates[index]
+        name = one.label or one.name
         if estimate.missing:
-            return Number(one.name, None, None, None, (), estimate.missing, one.group, unit=self.part.scale)
+            return Number(
+                one.label or one.name, None, None, None, (), estimate.missing, one.group, unit=self.part.scale
+            )
         middle, low, high = (self._shown(value) for value in (estimate.value, *self.interval(estimate, level)))
-        return Number(one.name, middle, low, high, estimate.floored, (), one.group, unit=self.part.scale)
+        return Number(name, middle, low, high, estimate.floored, (), one.group, unit=self.part.scale)
 
     @cached_property
     def groups(self) -> dict[str, list[int]]:

@@ -205,7 +205,7 @@ LABELS = {
 @pytest.mark.parametrize("label", LABELS)
 def test_a_contrast_says_what_its_number_is(label):
     part = asked(better={"method": "planet"}, than={"method": "dreamer"}, **LABELS[label])
-    assert [one.name for one in contrasts(part, GRID)] == [label]
+    assert [one.label for one in contrasts(part, GRID)] == [label]
 
 
 WRONG = {

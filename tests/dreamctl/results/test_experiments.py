@@ -8,10 +8,11 @@ import pytest
 
 from benchmarks.synthetic import World, fill
 from dreamctl.api import Home
-from dreamctl.jobs import sweeps
+from dreamctl.jobs import looks, sweeps
 from dreamctl.jobs.sweeps import Request
 from dreamctl.results import answers
 from dreamctl.store import open_store
+from dreamctl.store.database import RECORDED
 from dreamctl.wording import estimated
 from tests.dreamctl.results.conftest import EXPERIMENTS
 
@@ -21,6 +22,14 @@ FILES = ("representation", "action-repeat", "returns", "horizon")
 
 def plan(name, **options):
     return sweeps.build(str(EXPERIMENTS / f"{name}-tiny.yaml"), Request(**options))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_stored_answers_hold_for_the_questions_as_this_code_reads_them(name):
+    store = open_store(RECORDED, create=False)
+    sweep = store.find_sweep(f"{name}-tiny")
+    known = {row["question"]: row["answer"] for row in store.looks(sweep.id)[-1].answers}
+    assert known and {one["question"]: one["answer"] for one in looks.state(store, sweep)} == known
 
 
 def true(cell, at):
