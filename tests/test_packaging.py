@@ -92,7 +92,7 @@ from dreamctl.store.database import RECORDED
 from dreamctl.store.provenance import collect
 open_store("home")
 runs = open_store(RECORDED, create=False).runs()
-print(json.dumps([dreamctl.__file__, len(runs), sorted(collect())]))
+print(json.dumps([dreamctl.__file__, len(runs), sorted(k for k, v in collect().items() if v is not None)]))
 """
     command = [sys.executable, "-c", code]
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}

@@ -122,7 +122,10 @@ def _pause(sweep: str, paused: bool, json: bool, home: Path | None) -> None:
 
 
 def retry(what: Several = None, where: Where = None, json: Json = False, home: Home = None) -> None:
-    """Put failed and stopped runs back in the queue; those that have diverged only when they are named."""
+    """Put failed and stopped runs back in the queue.
+
+    Runs that have diverged only when they are named.
+    """
     from dreamctl.errors import BadInput
     from dreamctl.store import open_store
     from dreamctl.store.choose import choose

@@ -17,7 +17,10 @@ def report(
     home: Home = None,
     recorded: Recorded = False,
 ) -> None:
-    """What stored runs show: answers to the sweeps' questions, scores, figures, hours, the paper's claims. One page."""
+    """What stored runs show, on one page: answers, scores, figures.
+
+    Answers to the sweeps' questions, claims of the paper, hours.
+    """
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -68,6 +68,15 @@ class StoreRecorder:
         self._due.set()
         self._thread.join()
 
+    def begun(self, device: str, env_steps: int) -> None:
+        """Record what trains the run, this process, from the checkpoint at these environment steps on."""
+        what: dict[str, Any] = dict(
+            code=code.digest(self.run.task),
+            hardware=provenance.hardware(device),
+            packages=launch.sources(self.run.task),
+        )
+        self._note(partial(self.store.begin, self.run.id, self.attempt, env_steps=env_steps, **what))
+
     def progress(self, env_steps: int, updates: int) -> None:
         """Note how far the run is. Raises `Stop` if it is to end, or the error that prevents writing."""
         from agent.training import Stop
@@ -240,7 +249,7 @@ def _work(
 def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     """Train from the newest checkpoint that is intact, with its episodes; returns 'finished' or 'stopped'.
 
-    What trains it, and from where, is put on record first. If all of them are damaged the run starts over: it is
+    What trains it, and from where, is recorded first. If all of them are damaged the run starts over: it is
     deterministic, so only time is lost. A fork cannot: `CheckpointError`. Files that are not there, or on a disk that
     does not answer, may come back: `HomeError`, `OSError`.
     """
@@ -254,28 +263,19 @@ def _train(store: Store, run: Run, device: str, recorder: StoreRecorder) -> str:
     folder, where = store.workplace(run.id), resolve(device)
     if not run.parent:
         files.check_present(store, run)
-    begin = partial(_begin, store, run, recorder.attempt, where)
     for checkpoint, env_steps, whole in files.newest_first(store, run):
         if not whole:
             _print(f"warning: checkpoint {checkpoint} is missing or damaged: going back to an earlier one")
             continue
-        begin(env_steps)
+        recorder.begun(where, env_steps)
         try:
             return train(folder, recorder, where, checkpoint, files.is_parents(run, checkpoint))
         except DamagedEpisode as error:
             _print(f"warning: {error}: going back to an earlier checkpoint")
     if run.parent:
         raise CheckpointError("the checkpoint it was forked from, or an episode, is missing or damaged: fork again")
-    begin(0)
+    recorder.begun(where, 0)
     return train(folder, recorder, where)
-
-
-def _begin(store: Store, run: Run, attempt: int, device: str, env_steps: int) -> None:
-    """Put on record what trains the run from a checkpoint on."""
-    what: dict[str, Any] = dict(
-        code=code.digest(run.task), hardware=provenance.hardware(device), packages=launch.sources(run.task)
-    )
-    patiently(lambda: store.begin(run.id, attempt, env_steps=env_steps, **what), may_recover)
 
 
 def _reason(error: Exception) -> str:

@@ -50,7 +50,8 @@ def test_help_imports_no_database():
 
 
 def test_help_takes_little_more_than_a_bare_typer_app(tmp_path):
-    """Medians of CPU seconds, runs interleaved. 28 commands against two: 1.7 times as long, when this was written."""
+    """Medians of CPU seconds, runs interleaved. 28 commands against two: 1.7 to 2.0 times as long; a database's import
+    alone would make it seven times."""
     bare = tmp_path / "bare.py"
     bare.write_text(
         "import typer\napp = typer.Typer(rich_markup_mode=None)\n"
@@ -64,7 +65,7 @@ def test_help_takes_little_more_than_a_bare_typer_app(tmp_path):
             subprocess.run([sys.executable, *command, "--help"], capture_output=True, check=True)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             times[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert statistics.median(times["dreamctl"]) <= 2.0 * statistics.median(times["bare"]), times
+    assert statistics.median(times["dreamctl"]) <= 2.4 * statistics.median(times["bare"]), times
 
 
 BAD = [

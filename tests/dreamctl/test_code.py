@@ -261,7 +261,7 @@ def test_a_sweep_counts_runs_of_other_code_and_trains_them_anew_if_asked(two):
     members = store.members(again[1].id)
     assert [each.id for each in members][0] == ours.id and members[1].id != theirs.id and len(store.runs()) == 3
     assert (members[1].status, members[1].seed, members[1].code) == ("queued", 1, None)
-    assert scheduler.other_code(store, cells, same_code=True) is None  # they wait to be trained
+    assert launch.other_code(store, cells, same_code=True) is None  # they wait to be trained
     attempt = store.claim(members[1].id, "cpu")  # one that is being trained is not other code
     assert launch.existing(store, cells[1], same_code=True).id == members[1].id
     store.begin(members[1].id, attempt, env_steps=0, code=code.digest(run.task), hardware=None)
