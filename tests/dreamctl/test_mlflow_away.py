@@ -77,7 +77,10 @@ def not_writable(store, monkeypatch, tmp_path):
     return "readonly database", lambda: subprocess.run(["chattr", "-i", file], check=True)
 
 
-@pytest.mark.parametrize("trouble", [no_package, newer_schema, not_writable])
+@pytest.mark.parametrize(
+    "trouble",
+    [no_package, *(pytest.param(trouble, marks=pytest.mark.slow) for trouble in (newer_schema, not_writable))],
+)
 def test_training_does_not_notice_and_sync_catches_up(whole, tmp_path, monkeypatch, trouble):  # noqa: F811
     from mlflow import MlflowClient
 
