@@ -52,6 +52,7 @@ FLOORS = {
     "dreamctl.results": {
         *("agent", "dreamctl.errors", "dreamctl.wording", "dreamctl.store", "dreamctl.results"),
         *("dreamctl.jobs.sweeps", "dreamctl.jobs.spec", "dreamctl.jobs.questions", "dreamctl.jobs.claims"),
+        "dreamctl.jobs.contrasts",
         "dreamctl.jobs.progress",
     },
     "dreamctl.api": {"agent", "dreamctl.errors", "dreamctl.store", "dreamctl.jobs", "dreamctl.results"},

@@ -9,7 +9,8 @@ from importlib.resources import as_file, files
 
 from dreamctl.errors import BadInput
 from dreamctl.jobs import questions
-from dreamctl.jobs.questions import Cell, Part, Question
+from dreamctl.jobs.contrasts import Cell, contrasts
+from dreamctl.jobs.questions import Part, Question
 from dreamctl.jobs.reading import read_yaml
 
 PROTOCOL = {"settings", "seeds"}  # claims on how runs were made: nothing that a sweep's scores could answer
@@ -65,7 +66,7 @@ def cells_of(question: Question, cells: Sequence[Cell]) -> list[Cell]:
     named = {
         key
         for part in question.parts
-        for one in questions.contrasts(part, cells, question.name)
+        for one in contrasts(part, cells, question.name)
         for stratum in one.strata
         for term in stratum.terms
         for key in term.cells

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
-from dreamctl.jobs.questions import Contrast, contrasts
+from dreamctl.jobs.contrasts import Contrast, contrasts
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.store import Run, Store

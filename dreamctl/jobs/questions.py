@@ -11,22 +11,20 @@ A question compares groups of cells: a cell is a task at one point of the sweep'
         margin: 50
 
 It becomes contrasts, weighted sums of cell means, which must all be above 0. A list of values in `better` or `than`
-means each of them for itself; over what is not named, a contrast is averaged. docs/questions.md has the whole form.
+means each of them for itself; over what is not named, a contrast is averaged (`jobs.contrasts`). docs/questions.md has
+the whole form.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from agent.config import nearest
 from dreamctl.errors import BadInput
-from dreamctl.store import where
 from dreamctl.store.identity import DEFAULTS
 
 ALPHA = 0.05  # the chance of any false answer, over all looks and all questions of a file
@@ -60,54 +58,10 @@ _BESIDE = {  # what may stand beside each way to ask
 _ANYWHERE = ("at_each", "where", "scale", "outcome", "margin", "floor", "count")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 _VALUES, _DEPTH = 10_000, 8  # of a question at most; aliases in YAML count as often as they stand there
-_CONTRASTS = 1_000  # of a part at most
 _LONGEST = 1_000  # characters of a text
 _SHARE = 10  # the largest share: whoever writes 80 means 80%
 
 Fields = Mapping[str, tuple[str, ...]]  # field -> values
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A task at one point of the grid. key: its name in the sweep; at: its task and its value of every axis."""
-
-    key: str
-    at: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Term:
-    """weight * the mean over these cells (keys) of the outcome. group: what the question calls these, as it is said."""
-
-    weight: float
-    cells: tuple[str, ...]
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Stratum:
-    """The sum of its terms and of a constant, in points (on the scale `ratio`: of their logarithms).
-
-    published: (method, task, weight) whose published score is another term.
-    """
-
-    name: str
-    terms: tuple[Term, ...]
-    constant: float = 0.0
-    published: tuple[str, str, float] | None = None
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """The mean of its strata, which must be above 0. group: where `at_each` puts it, for parts that count groups.
-
-    label: how it is shown, without which it is called by its name. Stored answers hold for contrasts of the same name.
-    """
-
-    name: str
-    group: str
-    strata: tuple[Stratum, ...]
-    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,31 +115,7 @@ def parse(name: str, content: Any) -> Question:
     return Question(str(name), asks, tuple(_part(name, part) for part in parts), written, place, note)
 
 
-def contrasts(part: Part, cells: Sequence[Cell], name: str = "") -> tuple[Contrast, ...]:
-    """The contrasts of a part among a sweep's cells. Raises `BadInput` if a value is in none of them."""
-    fields = part.fields
-    for key, group in _groups(fields):
-        _exist(name, cells, _fields(name, key, group))
-    if isinstance(part.floor, Mapping):
-        _exist(name, cells, {"task": tuple(part.floor)})
-    within = _chosen(cells, _fields(name, "where", fields.get("where", {})))
-    each = tuple(dict.fromkeys(_listed(fields.get("at_each", ()))))
-    for field in each:
-        _axis(name, cells, field)
-    found: list[Contrast] = []
-    for values in itertools.product(*(_values(within, field) for field in each)):
-        here = dict(zip(each, values, strict=True))
-        there = [cell for cell in within if all(cell.at[field] == value for field, value in here.items())]
-        for one in _compared(name, part, there, here) if there else ():
-            found.append(one)
-            if len(found) > _CONTRASTS:
-                raise BadInput(f"question {name}: more than {_CONTRASTS:,} comparisons: ask about fewer values")
-    if not found:
-        raise BadInput(f"question {name}: no cell of the sweep has both of what it compares")
-    return tuple(found)
-
-
-def _groups(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+def groups(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     """Every group of cells that a part names, by its key."""
     for key in ("where", "better", "worse", "more_at", "than_at"):
         if key in fields:
@@ -195,167 +125,6 @@ def _groups(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     near = fields.get("near", {})
     yield from ((key, near[key]) for key in ("of", "over") if key in near)
     yield from (("of", term["of"]) for term in fields.get("sum", ()))
-
-
-def _compared(name: str, part: Part, cells: Sequence[Cell], here: Mapping[str, str]) -> Iterable[Contrast]:
-    """The contrasts at one value of `at_each`: one for each value of `better` and of `than`."""
-    fields, group = part.fields, _said(here)
-    if "sum" in fields:
-        terms = [
-            Term(_number(term["times"]), tuple(cell.key for cell in _chosen(cells, _fields(name, "of", term["of"]))))
-            for term in fields["sum"]
-        ]
-        if all(term.cells for term in terms):
-            yield Contrast(group, group, (Stratum("", tuple(terms), -_number(fields.get("by", 0))),))
-        return
-    ours, sign = (fields["better"], 1.0) if "better" in fields else (fields.get("worse"), -1.0)
-    own = _combinations(name, cells, ours if ours is not None else fields["near"]["of"])
-    for mine in own:
-        if "at_least" in fields:
-            yield from _against(part, cells, mine, Reference(_number(fields["at_least"])), 1.0, group, alone=True)
-        if "near" in fields:
-            yield from _near(part, cells, mine, group)
-            continue
-        than = fields["than"]
-        if not isinstance(than, Mapping) and than != OTHERS:  # a number
-            known = Reference(_number(than))
-            yield from _against(part, cells, mine, known, sign, group)
-        elif isinstance(than, Mapping) and "published" in than:
-            yield from _against(part, cells, mine, Reference(published=str(than["published"])), sign, group)
-        else:
-            others = _combinations(name, cells, _all_of(cells, mine) if than == OTHERS else than)
-            for theirs in (each for each in others if each != mine):
-                yield from _pair(part, cells, mine, theirs, sign, group)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What is not run: a number, or a method's published score on each task."""
-
-    number: float = 0.0
-    published: str | None = None
-
-
-def _pair(
-    part: Part, cells: Sequence[Cell], mine: Mapping[str, str], theirs: Mapping[str, str], sign: float, group: str
-) -> Iterable[Contrast]:
-    """mine less `share` of theirs, less `by`, over cells that differ in nothing else; or the interaction of that."""
-    fields = part.fields
-    share, by = _number(fields.get("share", 1.0)), _number(fields.get("by", 0.0))
-    name = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {_said(theirs)}")))
-    label = ", ".join(filter(None, (group, _label(part, mine, _said(theirs), sign), _further(fields))))
-    named = {*mine, *theirs}
-    if "more_at" in fields:
-        at = {sign_: _fields("", "more_at", fields[key]) for sign_, key in ((1.0, "more_at"), (-1.0, "than_at"))}
-        named |= {field for wanted in at.values() for field in wanted}
-    else:
-        at = {1.0: {}}
-    rest = [field for field in cells[0].at if field not in named]
-    strata, logs = [], part.scale == "ratio"
-    whole: dict[tuple[float, float], list[str]] = {}
-    points: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        points.setdefault(tuple(cell.at[field] for field in rest), []).append(cell)
-    for point, here in points.items():
-        terms, keys_of = [], {}
-        for of_side, wanted in at.items():
-            for of_group, chosen, weight in ((1.0, mine, 1.0), (-1.0, theirs, 1.0 if logs else share)):
-                keys = tuple(
-                    cell.key
-                    for cell in here
-                    if all(cell.at[field] == value for field, value in chosen.items())
-                    and all(_is_any(cell.at[field], values) for field, values in wanted.items())
-                )
-                terms.append(Term(sign * of_side * of_group * weight, keys, _said(chosen)))
-                keys_of[of_side, of_group] = keys
-        if all(keys_of.values()):
-            strata.append(Stratum(", ".join(point), tuple(terms), -by))
-            for side, keys in keys_of.items():
-                whole.setdefault(side, []).extend(keys)
-    if strata and logs:  # a share of sums is steadier than a mean of shares
-        constant = -sign * math.log(share) if "more_at" not in fields else 0.0
-        terms = [
-            Term(sign * side * of_group, tuple(keys), _said(mine if of_group > 0 else theirs))
-            for (side, of_group), keys in whole.items()
-        ]
-        strata = [Stratum("", tuple(terms), constant - by)]
-    if strata:
-        yield Contrast(name, group, tuple(strata), label)
-
-
-def _against(
-    part: Part,
-    cells: Sequence[Cell],
-    mine: Mapping[str, str],
-    known: Reference,
-    sign: float,
-    group: str,
-    alone: bool = False,
-) -> Iterable[Contrast]:
-    """mine less `share` of what is known, less `by`, averaged over all cells; alone: without `share` and `by`."""
-    fields = {} if alone else part.fields
-    share, by = _number(fields.get("share", 1.0)), _number(fields.get("by", 0.0))
-    own = [cell for cell in cells if all(cell.at[field] == value for field, value in mine.items())]
-    what = f"published {known.published}" if known.published else f"{known.number:g}"
-    name = ", ".join(filter(None, (group, f"{_said(mine)} {'-' if sign > 0 else 'below'} {what}")))
-    label = ", ".join(filter(None, (group, _label(replace(part, fields=fields), mine, what, sign))))
-    if part.scale == "ratio":
-        constant = -sign * math.log(share * known.number) - by
-        strata = [Stratum("", (Term(sign, tuple(cell.key for cell in own)),), constant)]
-    else:
-        strata = [
-            Stratum(
-                cell.key,
-                (Term(sign, (cell.key,)),),
-                -sign * share * known.number - by,
-                None if known.published is None else (known.published, cell.at["task"], -sign * share),
-            )
-            for cell in own
-        ]
-    if strata:
-        yield Contrast(name, group, tuple(strata), label)
-
-
-def _label(part: Part, mine: Mapping[str, str], theirs: str, sign: float) -> str:
-    """What a contrast's number is: 'planet - 80 % of dreamer, by 100'; on the scale `ratio`, with / in place of -."""
-    share = f"{100 * _number(part.fields['share']):g} % of " if "share" in part.fields else ""
-    by = f", by {_number(part.fields['by']):g}" if "by" in part.fields else ""
-    between = "below" if sign < 0 else "/" if part.scale == "ratio" else "-"
-    return f"{_said(mine)} {between} {share}{theirs}{by}"
-
-
-def _further(fields: Mapping[str, Any]) -> str:
-    """Where an interaction has its gains: 'more at horizon 5/10 than at horizon 20'."""
-    if "more_at" not in fields:
-        return ""
-    here, there = (
-        _said({field: "/".join(_listed(given)) for field, given in fields[key].items()})
-        for key in ("more_at", "than_at")
-    )
-    return f"more at {here} than at {there}"
-
-
-def _near(part: Part, cells: Sequence[Cell], mine: Mapping[str, str], group: str) -> Iterable[Contrast]:
-    """Two contrasts: mine above `near` - `within`, and below `near` + `within` (on the scale `ratio`: / and *)."""
-    near, within, ratio = part.fields["near"], _number(part.fields["within"]), part.scale == "ratio"
-    middle = _number(near["is"])
-    if ratio:
-        ends = {"above": math.log(middle / within), "below": math.log(middle * within)}
-    else:
-        ends = {"above": middle - within, "below": middle + within}
-    theirs = near.get("over")
-    over_what = f" over {_said({key: '/'.join(_listed(given)) for key, given in theirs.items()})}" if theirs else ""
-    for what, end in ends.items():
-        sign = 1.0 if what == "above" else -1.0
-        shown = math.exp(end) if ratio else end
-        label = ", ".join(filter(None, (group, f"{_said(mine)}{over_what} {what} {shown:.3g}")))
-        own = tuple(c.key for c in cells if all(c.at[field] == value for field, value in mine.items()))
-        if theirs:
-            over = tuple(cell.key for cell in _chosen(cells, _fields("", "over", theirs)))
-            if own and over:
-                yield Contrast(label, group, (Stratum("", (Term(sign, own), Term(-sign, over)), -sign * end),))
-        elif own:
-            yield Contrast(label, group, tuple(Stratum(key, (Term(sign, (key,)),), -sign * end) for key in own))
 
 
 def _part(name: str, fields: Mapping[str, Any]) -> Part:
@@ -394,15 +163,15 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
             if set(term) != {"times", "of"}:
                 raise BadInput(f"question {name}: a term of sum has times: NUMBER and of: GROUP")
             _real(name, "times", term["times"])
-    for key, group in _groups(fields):
-        _fields(name, key, group)
+    for key, group in groups(fields):
+        fields_of(name, key, group)
     each = fields.get("at_each", "task")
     if not isinstance(each, str) and not (isinstance(each, list) and all(isinstance(field, str) for field in each)):
         raise BadInput(f"question {name}: at_each is a field, or a list of fields, such as horizon")
     for key, low in (("share", 0.0), ("within", 1.0 if scale == "ratio" else 0.0), ("by", None)):
         if key in fields:
             _real(name, key, fields[key], low=low)
-    if "share" in fields and _number(fields["share"]) > _SHARE:
+    if "share" in fields and number_of(fields["share"]) > _SHARE:
         raise BadInput(f"question {name}: share is {fields['share']} times the other side; in percent, write 80%")
     if "at_least" in fields:
         _real(name, "at_least", fields["at_least"])
@@ -419,7 +188,7 @@ def _part(name: str, fields: Mapping[str, Any]) -> Part:
     elif "floor" in fields:
         floor = _real(name, "floor", fields["floor"])
     count, of = _counted(name, fields.get("count"))
-    if count and not _listed(fields.get("at_each", "")):
+    if count and not listed(fields.get("at_each", "")):
         raise BadInput(f"question {name}: count counts the values of at_each: add at_each: task")
     return Part(
         dict(fields), outcome, scale, math.log1p(margin) if margin and scale == "ratio" else margin, floor, count, of
@@ -492,7 +261,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str) else str(value)
 
 
-def _fields(name: str, key: str, given: Any) -> dict[str, tuple[str, ...]]:
+def fields_of(name: str, key: str, given: Any) -> dict[str, tuple[str, ...]]:
     """{field: values} of a group. Raises `BadInput`."""
     if not isinstance(given, Mapping):
         raise BadInput(f"question {name}: {key} names cells by their fields, such as {{method: dreamer}}")
@@ -501,69 +270,17 @@ def _fields(name: str, key: str, given: Any) -> dict[str, tuple[str, ...]]:
             raise BadInput(f"question {name}: unknown field {field[:80]!r}{nearest(field, ['task', *DEFAULTS])}")
         if not isinstance(values, str) and not (isinstance(values, list) and all(isinstance(v, str) for v in values)):
             raise BadInput(f"question {name}: {key}: {field} is a value or a list of values, such as [5, 10, 15]")
-    return {field: _listed(values) for field, values in given.items()}
+    return {field: listed(values) for field, values in given.items()}
 
 
-def _listed(given: Any) -> tuple[str, ...]:
+def listed(given: Any) -> tuple[str, ...]:
+    """Values written as a list, or as text with commas."""
     if isinstance(given, str):
         return tuple(part.strip() for part in given.split(",") if part.strip())
     return tuple(str(part) for part in given)
 
 
-def _axis(name: str, cells: Sequence[Cell], field: str) -> None:
-    if not cells or field not in cells[0].at:
-        axes = ", ".join(cells[0].at) if cells else "nothing"
-        raise BadInput(f"question {name}: {field[:80]!r} does not vary in this sweep; what varies: {axes}")
-
-
-def _values(cells: Sequence[Cell], field: str) -> list[str]:
-    return list(dict.fromkeys(cell.at[field] for cell in cells))
-
-
-def _exist(name: str, cells: Sequence[Cell], wanted: Fields) -> None:
-    """Raises `BadInput` for a field or a value that no cell has."""
-    for field, values in wanted.items():
-        _axis(name, cells, field)
-        there = _values(cells, field)
-        for value in values:
-            if not any(_is_any(one, [value]) for one in there):
-                raise BadInput(f"question {name}: no cell has {field}={value[:80]!r}; there are: {', '.join(there)}")
-
-
-def _chosen(cells: Sequence[Cell], wanted: Fields) -> list[Cell]:
-    """The cells that fit."""
-    return [c for c in cells if all(_is_any(c.at[field], values) for field, values in wanted.items())]
-
-
-def _is_any(own: str, values: Sequence[str]) -> bool:
-    """Whether a cell's value is one of those; 3.0 is 3."""
-    with suppress(ValueError):
-        if where.is_any(float(own), values):
-            return True
-    return where.is_any(own, values)
-
-
-def _combinations(name: str, cells: Sequence[Cell], given: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Every combination of the values that a group names, as the cells have them, in the order that it names them."""
-    named = []
-    for field, values in _fields(name, "better", given).items():
-        there = _values(cells, field)
-        own = dict.fromkeys(one for value in values for one in there if _is_any(one, [value]))
-        named.append([(field, value) for value in own])
-    return [dict(combination) for combination in itertools.product(*named)]
-
-
-def _all_of(cells: Sequence[Cell], mine: Mapping[str, str]) -> dict[str, list[str]]:
-    return {field: _values(cells, field) for field in mine}
-
-
-def _said(chosen: Mapping[str, str]) -> str:
-    return " ".join(
-        value if field in ("method", "objective", "task") else f"{field} {value}" for field, value in chosen.items()
-    )
-
-
-def _number(given: Any) -> float:
+def number_of(given: Any) -> float:
     """A number; 80% is 0.8."""
     text = str(given).strip()
     return float(text[:-1]) / 100 if text.endswith("%") else float(text)
@@ -572,7 +289,7 @@ def _number(given: Any) -> float:
 def _real(name: str, key: str, given: Any, low: float | None = None) -> float:
     """A finite number of a sensible size, above `low`. Raises `BadInput`."""
     try:
-        value = _number(given)
+        value = number_of(given)
     except (TypeError, ValueError):
         value = math.nan
     sensible = value == 0 or 1e-6 <= abs(value) <= 1e9  # nan is not

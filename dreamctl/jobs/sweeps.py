@@ -19,7 +19,8 @@ from dreamctl import settings
 from dreamctl.errors import BadInput, UnknownRun
 from dreamctl.jobs import claims
 from dreamctl.jobs import questions as asking
-from dreamctl.jobs.questions import Cell, Question
+from dreamctl.jobs.contrasts import Cell, contrasts
+from dreamctl.jobs.questions import Question
 from dreamctl.jobs.reading import read_yaml, table, values
 from dreamctl.jobs.spec import RunSpec, pairs, parse
 from dreamctl.store.identity import NAME
@@ -335,7 +336,7 @@ def _check(plan: Plan) -> None:
         cells = [cell for cell, _ in plan.points().values()]
         for question in plan.questions:
             for part in question.parts:
-                asking.contrasts(part, cells, question.name)
+                contrasts(part, cells, question.name)
 
 
 def _looked(path: Path, given: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from dreamctl.jobs.contrasts import Cell, Contrast, Stratum, Term, contrasts
 from dreamctl.jobs.progress import OPEN, Progress
-from dreamctl.jobs.questions import Cell, Contrast, Part, Question, Stratum, Term, contrasts
+from dreamctl.jobs.questions import Part, Question
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.results import counting, grouping, published, sequential, standing
 from dreamctl.results.outcomes import Outcomes

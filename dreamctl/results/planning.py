@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from dreamctl.errors import BadInput
-from dreamctl.jobs.questions import Contrast, Part, Question, contrasts
+from dreamctl.jobs.contrasts import Contrast, contrasts
+from dreamctl.jobs.questions import Part, Question
 from dreamctl.jobs.spec import RunSpec
 from dreamctl.jobs.sweeps import Plan
 from dreamctl.results import sequential, statistics

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dreamctl.errors import BadInput
 from dreamctl.jobs import questions, sweeps
-from dreamctl.jobs.questions import Cell, contrasts, parse
+from dreamctl.jobs.contrasts import Cell, contrasts
+from dreamctl.jobs.questions import parse
 from tests.dreamctl.conftest import typed
 
 MANY = int(os.environ.get("FUZZ", 40))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dreamctl.jobs import questions, sweeps
-from dreamctl.jobs.questions import Cell, contrasts, parse
+from dreamctl.jobs.contrasts import Cell, contrasts
+from dreamctl.jobs.questions import parse
 from dreamctl.jobs.reading import read_yaml
 from dreamctl.jobs.sweeps import Request
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from agent.config import METHODS, make
-from dreamctl.jobs.questions import Cell as Asked
+from dreamctl.jobs.contrasts import Cell as Asked
 from dreamctl.jobs.sweeps import BUILT_IN
 from dreamctl.results import selection, standing
 from dreamctl.results.cells import WATCHING, Choice
